@@ -1,0 +1,587 @@
+"""How one run advances, pure: events in, actions out.
+
+A run is a tree of *nodes*, one for each promise that is alive in it. A node of kind `run` (and the root) is a function that this process
+calls: a plain function ends at once, a generator or coroutine yields commands on the way. The other kinds (`rpc`, `detached`,
+`promise`, `sleep`) are external: somebody else settles their promise.
+
+Whoever drives a computation calls its event methods, one at a time, and carries out `actions` in order:
+
+    event                          what happened
+    start                          the run's promise exists and we hold its lease
+    yielded, returned, failed      a step of user code ended that way
+    answered                       the store answered what an action sent
+    woke                           a retry is due
+    resumed, noticed               a promise that was awaited has settled
+    settled_outside, lost          the run's own promise was settled by somebody else; the lease went to another worker
+
+    action                         what is to be done
+    Send                           ask the store and bring the answer
+    Call, Step                     call the node's function anew; continue its generator with an outcome
+    Wake                           say `woke` after a while
+    Close                          close the node's generator, nobody waits for it any more
+    Observe                        tell the observers
+    Done                           the run's promise is settled (or the run is not ours any more: record None)
+
+`busy` counts what is in progress: user code, unanswered requests, retry timers. When it is zero and somebody waits for external
+promises, the run *parks*: it gives its lease back until one of them settles, and holds neither worker nor thread. When it is zero
+and nobody waits for anything external, the run waits for itself and can never go on; that is an error, not a hang.
+
+The ambiguous cases:
+- A promise may be settled by somebody else while we work on it. Settling asks to adopt what is there, so the store's word is taken.
+- A node that was awaited is forgotten here, so that a long run stays small; awaiting its promise once more reads it from the store.
+- A function that returns or raises while calls it began are open waits for them first, and drops their outcomes (guide: structured
+  concurrency); only then is it settled or retried. Each attempt numbers its children from 1 again, so finished ones are found, not run again.
+
+Nothing here looks at a clock: the driver sets `now_ms` before each event.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from resonate.coroutine import Command, Promise
+from resonate.errors import ResonateStoreError, RunStuck
+from resonate.events import Event, FinalState, LeaseLost, PromiseCreated, PromiseSettled, RetryScheduled, RunResumed, RunSuspended
+from resonate.protocol import (
+    ERROR_TEXT_LIMIT,
+    TIMEOUT_LIMIT_MS,
+    CreatePromise,
+    Encoded,
+    GetPromise,
+    Lease,
+    Lineage,
+    Operation,
+    Park,
+    PromiseRecord,
+    Settlement,
+    SettlePromise,
+    Subscribe,
+)
+
+# The phases of a node.
+CREATING: Final = 0  # its promise is being created
+CALLING: Final = 1  # its function is being called, or is about to be
+BLOCKED: Final = 2  # its generator waits for another node
+RETRYING: Final = 3  # it failed and its next attempt is due later
+ENDING: Final = 4  # its function ended; calls that it began are still open
+SETTLING: Final = 5  # its outcome is on the way to the store
+EXTERNAL: Final = 6  # somebody else settles it
+SETTLED: Final = 7
+
+LEASE_IS_LOST = 100.412
+"""`ResonateStoreError.code` of 41200."""
+
+_FINAL_STATES: dict[str, FinalState] = {
+    "RESOLVED": "resolved", "REJECTED": "rejected", "REJECTED_CANCELED": "canceled", "REJECTED_TIMEDOUT": "timedout",
+}  # fmt: skip
+
+
+class Nothing:
+    """Marks the absence of a value, where None is one."""
+
+
+NO_VALUE: Final = Nothing()
+
+
+class Node:
+    """One live promise of the run. `frame` belongs to the driver: it keeps the paused generator there."""
+
+    __slots__ = (
+        "attempt", "command", "deadline", "delay", "failure", "frame", "id", "open", "outcome", "outstanding", "parent", "phase", "raw",
+        "record", "text", "waiters", "watched",
+    )  # fmt: skip
+
+    def __init__(self, id: str, parent: Node | None, command: Command[Any] | None, deadline: int) -> None:
+        self.id = id
+        self.parent = parent
+        self.command = command
+        self.deadline = deadline
+        self.phase = CREATING
+        self.attempt = 0
+        self.frame: Any = None
+        self.waiters: list[Node] = []
+        self.outstanding: dict[str, Node] | None = None  # begun and not awaited yet, in the order of issue
+        self.open = 0  # how many of them are unsettled, once the function has ended
+        self.outcome: tuple[Settlement, Encoded] | None = None
+        self.text = ""  # of the error that it failed with, for observers
+        self.delay: float | None = None
+        self.raw: Any = NO_VALUE  # the value itself where decoding what is stored would give the same
+        self.record: PromiseRecord | None = None
+        self.failure: Exception | None = None  # the store refused it; raised where it is awaited
+        self.watched = False
+
+
+@dataclass(slots=True)
+class Send:
+    """Ask the store; feed the answer to `Computation.answered`."""
+
+    operation: Operation
+    node: Node
+    reply: Callable[[Computation, Node, Any], None]
+
+
+@dataclass(slots=True)
+class Call:
+    """Call the node's function: a new attempt."""
+
+    node: Node
+
+
+@dataclass(slots=True)
+class Step:
+    """Continue the node's generator with the outcome of `source`: a settled node, or the promise of a call that was begun."""
+
+    node: Node
+    source: Node | Promise[Any]
+
+
+@dataclass(slots=True)
+class Wake:
+    """Say `woke(node)` in `delay_s` seconds."""
+
+    node: Node
+    delay_s: float
+
+
+@dataclass(slots=True)
+class Close:
+    """Close the generator of a node that nobody waits for any more."""
+
+    node: Node
+
+
+@dataclass(slots=True)
+class Observe:
+    """Tell the observers."""
+
+    event: Event
+
+
+@dataclass(slots=True)
+class Stuck:
+    """Every part of the run waits for another part: encode this error and feed it back through `stuck`."""
+
+    error: RunStuck
+
+
+@dataclass(slots=True)
+class Done:
+    """The run is over: its promise is settled, or (None) it is not ours any more."""
+
+    record: PromiseRecord | None
+
+
+Action = Send | Call | Step | Wake | Close | Observe | Stuck | Done
+
+
+class Computation:
+    """One run: from its root promise to its settlement. Pure; see the head of this module."""
+
+    def __init__(self, record: PromiseRecord, command: Command[Any], *, pid: str, address: str, notice_address: str) -> None:
+        self.now_ms = 0
+        self.actions: deque[Action] = deque()
+        self.observed = False
+        self.finished = False
+        self.parked = False
+        self.busy = 0
+        self.lease: Lease | None = None
+        self.root = Node(record.id, None, command, record.timeout)
+        self.origin = record.lineage.origin if record.lineage else record.id
+        self.waiting: dict[str, Node] = {}
+        self._parking: Lease | None = None
+        self._record = record
+        self._pid = pid
+        self._address = address
+        self._notice_address = notice_address
+        self._nodes: dict[str, Node] = {record.id: self.root}
+        self._unwatched: list[Node] = []
+
+    # ---- events ------------------------------------------------------------------------------------------------------------------
+
+    def start(self, lease: Lease) -> None:
+        """The run's promise exists, pending, and we hold its lease."""
+        self.lease = lease
+        self._observe_created(self.root, self._record)
+        self._call(self.root)
+
+    def yielded(self, node: Node, command: Command[Any] | Promise[Any]) -> None:
+        """The node's generator is paused at a command or at a promise to await."""
+        self.busy -= 1
+        if self.finished:
+            self.actions.append(Close(node))
+            return
+        if isinstance(command, Promise):
+            if node.outstanding:
+                node.outstanding.pop(command.id, None)
+            self._await(node, self._nodes.get(command.id) or self._look_up(command.id))
+        else:
+            child = self._nodes.get(command.id) or self._begin(node, command)
+            if command.gives_value:
+                self._await(node, child)
+            else:
+                if command.kind != "detached":
+                    if node.outstanding is None:
+                        node.outstanding = {}
+                    node.outstanding[child.id] = child
+                self._step(node, Promise(child.id, self.root.id))
+        self._rest()
+
+    def returned(self, node: Node, value: Encoded, raw: Any = NO_VALUE) -> None:
+        """The node's function returned."""
+        self.busy -= 1
+        node.outcome, node.raw, node.delay, node.text = ("RESOLVED", value), raw, None, ""
+        self._end(node)
+
+    def failed(self, node: Node, error: Encoded, raw: Any, text: str, delay: float | None, limit: int | None) -> None:
+        """The node's function raised; `delay` is the wait before its next attempt by its retry policy, None for no further one."""
+        self.busy -= 1
+        if delay is not None and self.now_ms + delay * 1000 > node.deadline:
+            delay = None
+        node.outcome, node.raw, node.delay, node.text = ("REJECTED", error), raw, delay, text
+        if delay is not None and self.observed and not self.finished:
+            due = self.now_ms / 1000 + delay
+            self._observe(RetryScheduled(self.origin, node.id, self.now_ms / 1000, node.attempt, limit, due, text))
+        self._end(node)
+
+    def answered(self, send: Send, answer: Any) -> None:
+        """The store's answer to a `Send`, or the error with which it refused."""
+        self.busy -= 1
+        if self.finished:
+            return
+        if isinstance(answer, ResonateStoreError) and answer.code == LEASE_IS_LOST:
+            self.lost()
+            return
+        send.reply(self, send.node, answer)
+        self._rest()
+
+    def woke(self, node: Node) -> None:
+        """The node's next attempt is due."""
+        self.busy -= 1
+        if not self.finished:
+            self._call(node)
+
+    def resumed(self, lease: Lease, leaf: PromiseRecord | None) -> None:
+        """We hold the lease (again): a promise that the run waited for settled, or its work was handed to us once more."""
+        if self.finished:
+            return
+        self.lease = lease
+        if self.parked:
+            self.parked = False
+            if self.observed:
+                self._observe(RunResumed(self.origin, self.root.id, self.now_ms / 1000))
+        if leaf is not None:
+            self._settled_elsewhere(leaf)
+        self._rest()
+
+    def noticed(self, record: PromiseRecord) -> None:
+        """A promise that the run waits for while other parts of it are at work has settled."""
+        if not self.finished and not self.parked:
+            self._settled_elsewhere(record)
+            self._rest()
+
+    def stuck(self, error: Encoded) -> None:
+        """The encoded form of the error that a `Stuck` action carried."""
+        if not self.finished and self.busy == 0:
+            self.actions.append(Close(self.root))
+            self.root.outcome = ("REJECTED", error)
+            self.root.outstanding = None
+            self._settle(self.root)
+
+    def settled_outside(self, record: PromiseRecord) -> None:
+        """The run's own promise was settled by somebody else: canceled, or timed out."""
+        if not self.finished:
+            self._observe_settled(self.root, record, recovered=False)
+            self._finish(record)
+
+    def lost(self) -> None:
+        """Another worker owns the run now: drop it without settling anything."""
+        if not self.finished:
+            self._observe(LeaseLost(self.origin, self.root.id, self.now_ms / 1000))
+            self._finish(None)
+
+    def running(self) -> Iterable[Node]:
+        """The live nodes, the root first."""
+        return self._nodes.values()
+
+    # ---- beginning and awaiting ----------------------------------------------------------------------------------------------------
+
+    def _begin(self, parent: Node, command: Command[Any]) -> Node:
+        option = command.option
+        if command.kind == "sleep":
+            deadline = self.now_ms + int(command.seconds * 1000)
+        else:
+            deadline = min(self.now_ms + int(option.timeout * 1000), TIMEOUT_LIMIT_MS)
+        if command.kind != "detached" and deadline > parent.deadline:
+            deadline = parent.deadline
+        child = Node(command.id, parent, command, deadline)
+        self._nodes[command.id] = child
+        if not option.durable:
+            self._observe_created(child, None)
+            self._call(child)
+            return child
+        lineage = Lineage(self.origin, self.root.id, parent.id, command.kind, command.name)
+        tags = dict(option.tags) if option.tags else None
+        self._send(
+            CreatePromise(
+                command.id, deadline, command.key, False, command.param, tags, command.target, command.kind == "sleep",
+                lineage, self.lease,
+            ),
+            child, Computation._created,
+        )  # fmt: skip
+        return child
+
+    def _created(self, node: Node, answer: Any) -> None:
+        if isinstance(answer, Exception):
+            node.failure = answer
+            self._complete(node)
+            return
+        record: PromiseRecord = answer
+        node.deadline = record.timeout
+        if record.state == "PENDING" and record.timeout <= self.now_ms:
+            self._send(GetPromise(node.id), node, Computation._created)  # reading it moves it to its timed-out state
+            return
+        command = node.command
+        if command is not None:
+            self._observe_created(node, record)
+        if record.state != "PENDING":
+            self._observe_settled(node, record, recovered=True)
+            node.record = record
+            self._complete(node)
+        elif command is not None and command.kind == "run":
+            self._call(node)
+        else:
+            node.phase = EXTERNAL
+            if node.waiters:
+                self._wait_for(node)
+            elif command is not None and command.kind == "detached":
+                del self._nodes[node.id]
+
+    def _look_up(self, promise_id: str) -> Node:
+        """A promise of this run that was awaited before and forgotten: the store has it."""
+        node = Node(promise_id, None, None, 0)
+        self._nodes[promise_id] = node
+        self._send(GetPromise(promise_id), node, Computation._created)
+        return node
+
+    def _await(self, node: Node, child: Node) -> None:
+        if child.phase == SETTLED:
+            self._step(node, child)
+            self._forget(child)
+            return
+        child.waiters.append(node)
+        node.phase = BLOCKED
+        if child.phase == EXTERNAL:
+            self._wait_for(child)
+
+    def _wait_for(self, external: Node) -> None:
+        if external.id not in self.waiting:
+            self.waiting[external.id] = external
+            self._unwatched.append(external)
+
+    def _settled_elsewhere(self, record: PromiseRecord) -> None:
+        node = self._nodes.get(record.id)
+        if node is not None and node.phase == EXTERNAL and record.state != "PENDING":
+            self.waiting.pop(record.id, None)
+            self._observe_settled(node, record, recovered=False)
+            node.record = record
+            self._complete(node)
+
+    # ---- ending --------------------------------------------------------------------------------------------------------------------
+
+    def _end(self, node: Node) -> None:
+        if self.finished:
+            return
+        children = node.outstanding
+        node.outstanding = None
+        node.open = 0
+        if children:
+            for child in children.values():
+                if child.phase == SETTLED:
+                    self._forget(child)
+                else:
+                    node.open += 1
+                    child.waiters.append(node)
+                    if child.phase == EXTERNAL:
+                        self._wait_for(child)
+        if node.open:
+            node.phase = ENDING
+        else:
+            self._conclude(node)
+        self._rest()
+
+    def _conclude(self, node: Node) -> None:
+        """The function ended and nothing that it began is open: retry it or settle it."""
+        if node.delay is not None:
+            node.phase = RETRYING
+            self.busy += 1
+            self.actions.append(Wake(node, node.delay))
+        elif node.command is not None and not node.command.option.durable and node is not self.root:
+            self._observe_private(node)
+            self._complete(node)
+        else:
+            self._settle(node)
+
+    def _settle(self, node: Node) -> None:
+        assert node.outcome is not None
+        node.phase = SETTLING
+        state, value = node.outcome
+        operation = SettlePromise(node.id, state, value, node.id, False, True, self.lease)
+        self._send(operation, node, Computation._settled)
+
+    def _settled(self, node: Node, answer: Any) -> None:
+        if isinstance(answer, Exception):
+            node.failure = answer
+            if node is self.root:
+                self._finish(None)
+                return
+        else:
+            node.record = answer
+            if node.outcome is None or answer.value is not node.outcome[1]:
+                node.raw = NO_VALUE  # settled by somebody else before us: their value counts
+            self._observe_settled(node, answer, recovered=False)
+            if node is self.root:
+                self._finish(answer)
+                return
+        self._complete(node)
+
+    def _complete(self, node: Node) -> None:
+        node.phase = SETTLED
+        node.frame = None
+        waiters, node.waiters = node.waiters, []
+        for waiter in waiters:
+            if waiter.phase == ENDING:
+                waiter.open -= 1
+                if waiter.open == 0:
+                    self._conclude(waiter)
+            else:
+                self._step(waiter, node)
+        if waiters:
+            self._forget(node)
+
+    def _forget(self, node: Node) -> None:
+        if node.record is not None or node.failure is not None:
+            self._nodes.pop(node.id, None)
+
+    def _finish(self, record: PromiseRecord | None) -> None:
+        self.finished = True
+        for node in self._nodes.values():
+            if node.frame is not None and node.phase in (BLOCKED, ENDING):
+                self.actions.append(Close(node))
+        self._nodes.clear()
+        self.waiting.clear()
+        self._unwatched.clear()
+        self.actions.append(Done(record))
+
+    # ---- resting -------------------------------------------------------------------------------------------------------------------
+
+    def _rest(self) -> None:
+        """After each event: park when nothing is in progress, or ask for news of what is awaited while other parts are at work."""
+        if self.finished or self.parked:
+            return
+        if self.busy:
+            if self._unwatched:
+                self._watch()
+            return
+        if self.waiting and self.lease is not None:
+            self._unwatched.clear()
+            names = list(self.waiting)
+            self._parking = self.lease
+            self._send(Park(self.lease, names, self._address, self.root.deadline), self.root, Computation._answered_park)
+        elif not self.waiting:
+            blocked = ", ".join(node.id for node in self._nodes.values() if node.phase in (BLOCKED, ENDING))
+            self.actions.append(Stuck(RunStuck(f"{self.root.id} can never go on: {blocked} wait for each other. Await a promise that settles.")))
+
+    def _watch(self) -> None:
+        unwatched, self._unwatched = self._unwatched, []
+        for node in unwatched:
+            if node.phase == EXTERNAL and not node.watched:
+                node.watched = True
+                operation = Subscribe(node.id, self._pid, self._notice_address, TIMEOUT_LIMIT_MS)
+                self._send(operation, node, Computation._answered_watch)
+
+    def _answered_watch(self, node: Node, answer: Any) -> None:
+        if not isinstance(answer, Exception):
+            self._settled_elsewhere(answer[0])
+
+    def _answered_park(self, node: Node, answer: Any) -> None:
+        if self._parking is not self.lease:
+            return  # the run was resumed, under a new lease, before this answer came
+        if isinstance(answer, Exception):
+            self.lost()
+            return
+        if not answer:
+            self.parked = True
+            self.lease = None
+            if self.observed:
+                self._observe(RunSuspended(self.origin, self.root.id, self.now_ms / 1000, tuple(self.waiting)))
+        for record in answer:
+            self._settled_elsewhere(record)
+
+    # ---- small parts -----------------------------------------------------------------------------------------------------------------
+
+    def _send(self, operation: Operation, node: Node, reply: Callable[[Computation, Node, Any], None]) -> None:
+        self.busy += 1
+        self.actions.append(Send(operation, node, reply))
+
+    def _call(self, node: Node) -> None:
+        node.phase = CALLING
+        node.attempt += 1
+        self.busy += 1
+        self.actions.append(Call(node))
+
+    def _step(self, node: Node, source: Node | Promise[Any]) -> None:
+        node.phase = CALLING
+        self.busy += 1
+        self.actions.append(Step(node, source))
+
+    def _observe(self, event: Event) -> None:
+        if self.observed:
+            self.actions.append(Observe(event))
+
+    def _observe_created(self, node: Node, record: PromiseRecord | None) -> None:
+        if self.observed and node.command is not None:
+            command = node.command
+            lineage = record.lineage if record is not None else None
+            parent = node.parent.id if node.parent is not None else lineage.parent if lineage is not None else None
+            at = record.created_on if record is not None else self.now_ms
+            self._observe(
+                PromiseCreated(
+                    self.origin, node.id, at / 1000, parent, command.kind, command.name, command.arguments, node.deadline / 1000
+                )
+            )  # fmt: skip
+
+    def _observe_settled(self, node: Node, record: PromiseRecord, *, recovered: bool) -> None:
+        if self.observed:
+            at = (record.completed_on if record.completed_on is not None else self.now_ms) / 1000
+            text = "" if record.state != "REJECTED" else node.text or error_text(record)
+            self._observe(PromiseSettled(self.origin, node.id, at, _FINAL_STATES[record.state], recovered, text))
+
+    def _observe_private(self, node: Node) -> None:
+        """A call with durable=False has no promise; it is shown all the same."""
+        if self.observed and node.outcome is not None:
+            state = _FINAL_STATES[node.outcome[0]]
+            text = node.text if state == "rejected" else ""
+            self._observe(PromiseSettled(self.origin, node.id, self.now_ms / 1000, state, False, text))
+
+
+def error_text(record: PromiseRecord) -> str:
+    """A short text of why a settled promise has no value; empty when it has one."""
+    return _text_of(record.value) if record.state == "REJECTED" else ""
+
+
+def _text_of(value: Encoded) -> str:
+    headers, data = value
+    shown = (headers or {}).get("resonate:traceback", "").rstrip().rpartition("\n")[2]
+    if shown:
+        return shown[:ERROR_TEXT_LIMIT]
+    try:
+        plain = json.loads(data) if data else None
+    except (ValueError, RecursionError):
+        plain = data
+    if isinstance(plain, dict) and isinstance(plain.get("__error__"), str):
+        plain = plain["__error__"]
+    return ("rejected without a reason" if plain is None else str(plain))[:ERROR_TEXT_LIMIT]

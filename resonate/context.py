@@ -1,0 +1,242 @@
+"""What a durable function receives as its first argument."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import isfunction
+from typing import TYPE_CHECKING, Any, overload
+
+from resonate.coroutine import LFC, LFI, RFC, RFI, Command, plain_function
+from resonate.options import Options
+
+if TYPE_CHECKING:
+    from resonate.dependencies import Dependencies
+    from resonate.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """Facts about this execution. `attempt` counts from 1; `timeout` is the deadline in seconds since the epoch."""
+
+    attempt: int
+    idempotency_key: str | None
+    tags: Mapping[str, str]
+    timeout: float
+    version: int
+
+
+class Context:
+    """The durable world as one function sees it: what is yielded from here becomes a promise, numbered `<id>.1`, `<id>.2`, ...
+
+    >>> from resonate import Resonate
+    >>> resonate = Resonate()
+    >>> def double(ctx, x):
+    ...     return 2 * x
+    >>> @resonate.register
+    ... def pipeline(ctx, x):
+    ...     doubled = yield ctx.run(double, x)
+    ...     return doubled + 1
+    >>> resonate.run("context-example", pipeline, 20)
+    41
+    """
+
+    __slots__ = ("_children", "_dependencies", "_logger", "_registry", "id", "info", "random", "time")
+
+    def __init__(self, id: str, info: Info, registry: Registry, dependencies: Dependencies) -> None:
+        self.id = id
+        self.info = info
+        self.time = Time(self)
+        self.random = Random(self)
+        self._children = 0
+        self._registry = registry
+        self._dependencies = dependencies
+        self._logger: logging.LoggerAdapter[logging.Logger] | None = None
+
+    def __repr__(self) -> str:
+        return f"Context(id={self.id!r}, attempt={self.info.attempt})"
+
+    @property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A standard logger (`resonate.functions`) whose lines begin with the id of this execution."""
+        if self._logger is None:
+            self._logger = _IdAdapter(logging.getLogger("resonate.functions"), {"promise": self.id})
+        return self._logger
+
+    def get_dependency(self, key: str, default: Any = None) -> Any:
+        """The object that `Resonate.set_dependency` gave under that name, or `default`. TypeError when the name is not text."""
+        return self._dependencies.get(key, default)
+
+    # ---- calls in this process -----------------------------------------------------------------------------------------------------
+
+    @overload
+    def run[**P, R](self, func: Callable[P, Generator[Any, Any, R]], *args: Any, **kwargs: Any) -> LFC[R]: ...
+    @overload
+    def run[**P, R](self, func: Callable[P, R], *args: Any, **kwargs: Any) -> LFC[R]: ...
+    def run(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> LFC[Any]:
+        """Call a function here and wait: `value = yield ctx.run(f, x)`. ValueError when it is no plain function."""
+        raw = _checked(func)
+        return LFC(self._next_id(), "run", raw.__name__, raw, args, kwargs, version=self._version_of(raw))
+
+    @overload
+    def begin_run[**P, R](self, func: Callable[P, Generator[Any, Any, R]], *args: Any, **kwargs: Any) -> LFI[R]: ...
+    @overload
+    def begin_run[**P, R](self, func: Callable[P, R], *args: Any, **kwargs: Any) -> LFI[R]: ...
+    def begin_run(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> LFI[Any]:
+        """Begin a call here: `promise = yield ctx.begin_run(f, x)`, later `value = yield promise`."""
+        raw = _checked(func)
+        return LFI(self._next_id(), "run", raw.__name__, raw, args, kwargs, version=self._version_of(raw))
+
+    # ---- calls wherever a worker knows the function -----------------------------------------------------------------------------------
+
+    def rpc(self, func: str | Callable[..., Any], *args: Any, **kwargs: Any) -> RFC[Any]:
+        """Ask any worker of the target group and wait: `value = yield ctx.rpc("f", x)`."""
+        name, version = self._remote(func)
+        return RFC(self._next_id(), "rpc", name, None, args, kwargs, version=version)
+
+    def begin_rpc(self, func: str | Callable[..., Any], *args: Any, **kwargs: Any) -> RFI[Any]:
+        """Ask any worker of the target group: `promise = yield ctx.begin_rpc("f", x)`, later `value = yield promise`."""
+        name, version = self._remote(func)
+        return RFI(self._next_id(), "rpc", name, None, args, kwargs, version=version)
+
+    def detached(self, func: str | Callable[..., Any], *args: Any, **kwargs: Any) -> RFI[Any]:
+        """Ask any worker and forget: it is not waited for when this function ends, and may outlive it."""
+        name, version = self._remote(func)
+        return RFI(self._next_id(), "detached", name, None, args, kwargs, version=version)
+
+    lfc, lfi, rfc, rfi = run, begin_run, rpc, begin_rpc
+
+    # ---- promises and time -------------------------------------------------------------------------------------------------------------
+
+    def promise(
+        self, *, id: str | None = None, timeout: float | None = None, idempotency_key: str | None = None, data: Any = None,
+        tags: dict[str, str] | None = None,
+    ) -> RFI[Any]:  # fmt: skip
+        """A promise that somebody else settles, a person for instance: `promise = yield ctx.promise(id="approval")`, `value = yield promise`.
+
+        `timeout` is in seconds; `data` travels with the promise. TypeError for a value of the wrong kind.
+        """
+        generated = self._next_id()
+        command: RFI[Any] = RFI(generated, "promise", id or "promise", None, (data,))
+        return command.options(id=id, timeout=timeout, idempotency_key=idempotency_key, tags=tags)
+
+    def sleep(self, secs: float) -> RFC[None]:
+        """Wait at least `secs` seconds, durably: `yield ctx.sleep(60)`. Zero and less return at once."""
+        if isinstance(secs, bool) or not isinstance(secs, (int, float)):
+            raise TypeError(f"secs must be `float`, got {type(secs).__name__}")
+        if not -1e12 < secs < 1e12:
+            raise ValueError(f"secs must be a finite number of seconds, got {secs}")
+        return RFC(self._next_id(), "sleep", "sleep", None, (), {"secs": secs}, seconds=max(0.0, secs))
+
+    def typesafe[T](self, cmd: Command[T]) -> Generator[Command[T], T, T]:
+        """For type checkers: `value = yield from ctx.typesafe(ctx.run(f, x))` has the type that `f` returns."""
+        return (yield cmd)
+
+    # ---- small parts -------------------------------------------------------------------------------------------------------------------
+
+    def _next_id(self) -> str:
+        self._children += 1
+        return f"{self.id}.{self._children}"
+
+    def _version_of(self, func: Callable[..., Any]) -> int:
+        return self._registry.latest(func)
+
+    def _remote(self, func: str | Callable[..., Any]) -> tuple[str, int]:
+        if isinstance(func, str):
+            return func, self._registry.latest(func)
+        name, _, version = self._registry.get(func)
+        return name, version
+
+    def _recorded(self, name: str, func: Callable[..., Any], *args: Any, **kwargs: Any) -> LFC[Any]:
+        return LFC(self._next_id(), "run", name, func, args, kwargs, _ONE_ATTEMPT)
+
+
+_ONE_ATTEMPT = Options(retry_policy=Options().policy_for(Context.typesafe))
+
+
+def _checked(func: Callable[..., Any]) -> Callable[..., Any]:
+    raw = plain_function(func)
+    if not isfunction(raw):
+        raise ValueError("provided callable must be a function")
+    return raw
+
+
+class _IdAdapter(logging.LoggerAdapter[logging.Logger]):
+    def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
+        return f"[{(self.extra or {}).get('promise')}] {msg}", kwargs
+
+
+class Time:
+    """The time, recorded: a run that is taken up again reads the same (`now = yield ctx.time.time()`)."""
+
+    __slots__ = ("_ctx",)
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+
+    def time(self) -> LFC[float]:
+        """Seconds since the epoch."""
+        return self._ctx._recorded("time.time", _read_time)
+
+    def strftime(self, format: str) -> LFC[str]:
+        """The time as text, by `time.strftime`."""
+        return self._ctx._recorded("time.strftime", _format_time, format)
+
+
+def _read_time(ctx: Context) -> Any:
+    return ctx.get_dependency("resonate:time", time).time()
+
+
+def _format_time(ctx: Context, format: str) -> Any:
+    return ctx.get_dependency("resonate:time", time).strftime(format)
+
+
+class Random:
+    """Random numbers, recorded: a run that is taken up again reads the same (`x = yield ctx.random.random()`)."""
+
+    __slots__ = ("_ctx",)
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+
+    def betavariate(self, alpha: float, beta: float) -> LFC[float]:
+        """As `random.betavariate`."""
+        return self._draw("betavariate", alpha, beta)
+
+    def choice[T](self, seq: Sequence[T]) -> LFC[T]:
+        """As `random.choice`."""
+        return self._draw("choice", seq)
+
+    def expovariate(self, lambd: float = 1) -> LFC[float]:
+        """As `random.expovariate`."""
+        return self._draw("expovariate", lambd)
+
+    def getrandbits(self, k: int) -> LFC[int]:
+        """As `random.getrandbits`."""
+        return self._draw("getrandbits", k)
+
+    def randint(self, a: int, b: int) -> LFC[int]:
+        """As `random.randint`."""
+        return self._draw("randint", a, b)
+
+    def random(self) -> LFC[float]:
+        """As `random.random`."""
+        return self._draw("random")
+
+    def randrange(self, start: int, stop: int | None = None, step: int = 1) -> LFC[int]:
+        """As `random.randrange`."""
+        return self._draw("randrange", start, stop, step)
+
+    def triangular(self, low: float = 0, high: float = 1, mode: float | None = None) -> LFC[float]:
+        """As `random.triangular`."""
+        return self._draw("triangular", low, high, mode)
+
+    def _draw(self, method: str, *args: Any) -> LFC[Any]:
+        return self._ctx._recorded(f"random.{method}", _draw, method, *args)
+
+
+def _draw(ctx: Context, method: str, *args: Any) -> Any:
+    return getattr(ctx.get_dependency("resonate:random", random), method)(*args)

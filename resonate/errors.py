@@ -1,0 +1,83 @@
+"""Every error that a user of the SDK can meet. Each says what was wrong, where, and what to do next."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+class ResonateError(Exception):
+    """Base of the SDK's own errors. `code` is a float, `details` anything that JSON can carry.
+
+    >>> print(ResonateError("something is off", 7))
+    [007.00000] something is off
+    """
+
+    def __init__(self, mesg: str, code: float, details: Any = None) -> None:
+        super().__init__(mesg)
+        self.mesg = mesg
+        self.code = code
+        try:
+            self.details = json.dumps(details, indent=2) if details else None
+        except (TypeError, ValueError):
+            self.details = str(details)
+
+    def __str__(self) -> str:
+        return f"[{self.code:09.5f}] {self.mesg}" + (f"\n{self.details}" if self.details else "")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Rebuilt without calling the constructor, so subclasses with other signatures survive pickling.
+        return (_rebuild, (type(self), self.args), dict(self.__dict__))
+
+
+def _rebuild(cls: type[ResonateError], args: tuple[Any, ...]) -> ResonateError:
+    error: ResonateError = cls.__new__(cls, *args)
+    error.args = args
+    return error
+
+
+class ResonateStoreError(ResonateError):
+    """A store refused an operation. The server's code 40400 reads as `100.404` and prints as `[100.40400]`."""
+
+    def __init__(self, mesg: str, code: int, details: Any = None) -> None:
+        super().__init__(mesg, float(f"100.{code}"), details)
+
+
+class ResonateCanceledError(ResonateError):
+    """The awaited promise was canceled."""
+
+    def __init__(self, promise_id: str) -> None:
+        super().__init__(f"Promise {promise_id} canceled", 200)
+        self.promise_id = promise_id
+
+
+class ResonateTimedoutError(ResonateError):
+    """The awaited promise reached its deadline (`timeout`, in seconds since the epoch) before anybody settled it."""
+
+    def __init__(self, promise_id: str, timeout: float) -> None:
+        super().__init__(f"Promise {promise_id} timedout at {timeout}", 201)
+        self.promise_id = promise_id
+        self.timeout = timeout
+
+
+class ResonateShutdownError(ResonateError):
+    """The client was stopped, or lost its store, before the result was there. The run itself may go on elsewhere."""
+
+    def __init__(self, mesg: str) -> None:
+        super().__init__(mesg, 300)
+
+
+class ValueNotStorable(TypeError):
+    """A value cannot be stored without losing something. The text names the path, `$.model` or `$.rows[2]`."""
+
+
+class NotDurable(TypeError):
+    """A durable function yielded or awaited something that is no command, or a promise that belongs to another run."""
+
+
+class RunStuck(RuntimeError):
+    """Every part of a run waits for another part of the same run, so none can ever go on."""
+
+
+class StepEnded(RuntimeError):
+    """A durable function raised `SystemExit`, `KeyboardInterrupt` or the like. Only that function fails; the process goes on."""

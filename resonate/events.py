@@ -1,0 +1,78 @@
+"""What observers see of a run: frozen facts.
+
+Every fact is emitted after the store has acknowledged what it tells, and holds plain text and numbers only: no live object of a
+run ever reaches an observer. `observers.Subscription` is how they are read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from resonate.protocol import Kind
+
+FinalState = Literal["resolved", "rejected", "canceled", "timedout"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact. `run` is the id of the outermost run it belongs to, `id` the promise it is about, `at` seconds since the epoch."""
+
+    run: str
+    id: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class PromiseCreated(Event):
+    """A promise exists. `arguments` are (name, short text) pairs; `parent` is None for a run that was launched from outside."""
+
+    parent: str | None
+    kind: Kind
+    name: str
+    arguments: tuple[tuple[str, str], ...]
+    timeout_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted(Event):
+    """The function behind the promise is about to be called. `attempt` counts from 1; `limit` is None where there is none."""
+
+    attempt: int
+    limit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryScheduled(Event):
+    """Attempt number `attempt` failed with `error`; the next one starts at `due` (seconds since the epoch)."""
+
+    attempt: int
+    limit: int | None
+    due: float
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromiseSettled(Event):
+    """The promise has its final state. `recovered` says that its outcome came from the store and its function was not run."""
+
+    state: FinalState
+    recovered: bool
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunSuspended(Event):
+    """Nothing of the run `id` can go on before one of these promises settles; it holds neither worker nor lease."""
+
+    waiting_for: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunResumed(Event):
+    """A promise that the run waited for has settled and the run goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseLost(Event):
+    """Another worker owns the run now; this process has dropped it without settling anything."""

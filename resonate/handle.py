@@ -1,0 +1,89 @@
+"""What a caller holds of a run that it launched or looked up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, wait
+from contextlib import AbstractContextManager
+from time import monotonic
+from typing import Any
+
+from resonate.models.durable_promise import outcome_of
+from resonate.models.encoder import Encoder
+from resonate.models.result import Ok
+from resonate.protocol import WAIT_SLICE_S, PromiseRecord
+
+
+class Handle[T]:
+    """A run's outcome, now or later.
+
+    >>> from resonate import Resonate
+    >>> resonate = Resonate()
+    >>> @resonate.register
+    ... def add(ctx, a, b):
+    ...     return a + b
+    >>> handle = add.begin_run("handle-example", 1, 2)
+    >>> handle.id, handle.result(timeout=10)
+    ('handle-example', 3)
+    """
+
+    def __init__(self, id: str, encoder: Encoder, blocking: Callable[[], AbstractContextManager[Any]]) -> None:
+        self._id = id
+        self._encoder = encoder
+        self._blocking = blocking
+        self._future: Future[T] = Future()
+
+    def __repr__(self) -> str:
+        return f"Handle(id={self._id!r}, {'done' if self.done() else 'pending'})"
+
+    @property
+    def id(self) -> str:
+        """The id of the run's promise."""
+        return self._id
+
+    @property
+    def future(self) -> Future[T]:
+        """A `concurrent.futures.Future` of the same outcome."""
+        return self._future
+
+    def done(self) -> bool:
+        """Whether the outcome is here."""
+        return self._future.done()
+
+    def result(self, timeout: float | None = None) -> T:
+        """Wait for the value, at most `timeout` seconds (then the builtin TimeoutError). Raises the run's own error.
+
+        An interrupt (Ctrl-C) is answered at once; the run goes on.
+        """
+        if not self._future.done():
+            deadline = None if timeout is None else monotonic() + timeout
+            with self._blocking():
+                while not self._future.done():
+                    left = WAIT_SLICE_S if deadline is None else min(WAIT_SLICE_S, deadline - monotonic())
+                    if left <= 0:
+                        raise TimeoutError(f"{self._id} has no outcome after {timeout} s; it goes on")
+                    wait((self._future,), left)
+        return self._future.result()
+
+    def __await__(self) -> Generator[Any, None, T]:
+        # Shielded: a task that is cancelled while it waits must not cancel the future that others wait for.
+        return asyncio.shield(asyncio.wrap_future(self._future)).__await__()
+
+    def _settle(self, record: PromiseRecord) -> None:
+        """Take the outcome over from the settled promise. Called once, outside every lock."""
+        try:
+            outcome = outcome_of(record, self._encoder)
+        except Exception as error:  # a damaged value, or the user's encoder: it belongs to whoever waits
+            self._fail(error)
+            return
+        if self._future.done():
+            return
+        if isinstance(outcome, Ok):
+            self._future.set_result(outcome.value)
+        else:
+            self._future.set_exception(outcome.value)
+
+    def _fail(self, error: Exception) -> None:
+        if not self._future.done():
+            self._future.set_exception(error)

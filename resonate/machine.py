@@ -1,0 +1,411 @@
+"""The promise server's rules, pure: operations and ticks in, answers and messages out, over small tables.
+
+Memory, file, development server and simulator all run this one set of rules. Nothing here looks at a clock, a thread, a socket or a
+random source: `now` (milliseconds) comes in with each call, messages go out through `messages`, and whoever drives the machine
+delivers them.
+
+The rules in short:
+
+- A promise is PENDING until it is settled once; its first settlement is what everyone sees. A pending promise whose deadline has passed
+  is moved to its timed-out state before anything looks at it: REJECTED_TIMEDOUT, or RESOLVED for a timer (that is how sleeping works).
+- Creating is idempotent by the key for create, settling by the key for complete; without matching keys a second call is refused
+  and the code says what is there (40900, 40301 to 40304).
+- A promise with a target gives birth to an *invoke* task in the same step; a settled promise turns each of its callbacks into a *resume*
+  task of the run that waits, and each of its subscriptions into a message.
+- At most one task of a run is sent or claimed at a time; further ones stay INIT and follow, oldest first. A claim is a lease: it lapses
+  unless it is kept alive, then the task goes out again with the next counter, and the earlier holder's counter is worth nothing.
+
+The ambiguous cases: a lease that lapsed while its holder lived is refused from then on wherever the holder names it (41200); an operation
+that names no lease is not fenced (as the legacy protocol has it), which is safe because settling is first-wins.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from typing import Any, cast
+
+from resonate.protocol import (
+    NOTHING,
+    TASK_CLAIM_WINDOW_MS,
+    TASK_RETRY_MS,
+    CallbackRecord,
+    Claimed,
+    ClaimTask,
+    CompleteTask,
+    CreateLeased,
+    CreatePromise,
+    DeliveryFailed,
+    DropTask,
+    GetPromise,
+    Heartbeat,
+    Lease,
+    ListDescendants,
+    Message,
+    NotifyMessage,
+    Operation,
+    Park,
+    PromiseRecord,
+    RegisterCallback,
+    SettlePromise,
+    Subscribe,
+    TaskMessage,
+    TaskRecord,
+    refusal,
+)
+
+_SETTLED_CODES = {"RESOLVED": 40301, "REJECTED": 40302, "REJECTED_CANCELED": 40303, "REJECTED_TIMEDOUT": 40304}
+_SETTLED_WORDS = {"RESOLVED": "resolved", "REJECTED": "rejected", "REJECTED_CANCELED": "canceled", "REJECTED_TIMEDOUT": "timed out"}
+_OPEN = ("INIT", "ENQUEUED", "CLAIMED")
+
+
+class Machine:
+    """A promise server without a server. One caller at a time; a refused operation raises `ResonateStoreError` and changes nothing.
+
+    >>> machine = Machine()
+    >>> machine.apply(CreatePromise("a", timeout=1000), now=0).state
+    'PENDING'
+    >>> machine.apply(SettlePromise("a", "RESOLVED", (None, "1")), now=5).value
+    (None, '1')
+    """
+
+    def __init__(self) -> None:
+        self.promises: dict[str, PromiseRecord] = {}
+        self.tasks: dict[str, TaskRecord] = {}
+        self.messages: list[Message] = []
+        self._callbacks: dict[str, dict[str, CallbackRecord]] = {}
+        self._descendants: dict[str, list[str]] = {}
+        # Pending deadlines: ids by deadline, and a heap of the distinct deadlines. The children of a run usually share its deadline.
+        self._deadlines: dict[int, dict[str, None]] = {}
+        self._deadline_heap: list[int] = []
+        # Open tasks of a run, oldest first; which of them is sent or claimed; who holds what; when each has to be looked at again.
+        self._open_tasks: dict[str, dict[str, None]] = {}
+        self._active_task: dict[str, str] = {}
+        self._held: dict[str, dict[str, None]] = {}
+        self._task_heap: list[tuple[int, str]] = []
+
+    # ---- the two ways in ---------------------------------------------------------------------------------------------------------
+
+    def apply(self, operation: Operation, now: int) -> Any:
+        """Carry out one operation. Raises `ResonateStoreError` with the server's code when it is refused."""
+        return _RULES[type(operation)](self, operation, now)
+
+    def tick(self, now: int) -> None:
+        """Move everything whose time has come: deadlines, lapsed leases, tasks to send again."""
+        heap = self._deadline_heap
+        while heap and heap[0] <= now:
+            for promise_id in list(self._deadlines.get(heapq.heappop(heap), ())):
+                self._expire(self.promises[promise_id])
+        while self._task_heap and self._task_heap[0][0] <= now:
+            due, task_id = heapq.heappop(self._task_heap)
+            task = self.tasks[task_id]
+            if task.state not in _OPEN or not task.expires_at:
+                continue
+            if task.expires_at > due:
+                heapq.heappush(self._task_heap, (task.expires_at, task_id))
+                continue
+            self._lapse(task, now)
+
+    def next_due(self) -> int | None:
+        """When the next `tick` has something to do, or None."""
+        heap = self._deadline_heap
+        while heap and heap[0] not in self._deadlines:
+            heapq.heappop(heap)
+        first = heap[0] if heap else None
+        if self._task_heap and (first is None or self._task_heap[0][0] < first):
+            first = self._task_heap[0][0]
+        return first
+
+    def take_messages(self) -> list[Message]:
+        """The messages since the last call; whoever takes them delivers them."""
+        messages, self.messages = self.messages, []
+        return messages
+
+    # ---- promises ----------------------------------------------------------------------------------------------------------------
+
+    def _create(self, operation: CreatePromise, now: int, *, sends: bool = True) -> PromiseRecord:
+        if operation.lease is not None:
+            self._check_lease(operation.lease)
+        known = self.promises.get(operation.id)
+        if known is not None:
+            known = self._touch(known, now)
+            matches = operation.key is not None and operation.key == known.key_for_create
+            if matches and (known.state == "PENDING" or not operation.strict):
+                return known
+            raise refusal(40900, f"promise {operation.id} exists already with another idempotency key")
+        record = PromiseRecord(
+            operation.id, "PENDING", operation.timeout, operation.param, NOTHING, operation.tags, operation.target, operation.timer,
+            now, None, operation.key, None, operation.lineage,
+        )  # fmt: skip
+        self.promises[record.id] = record
+        self._watch_deadline(record)
+        if operation.lineage is not None:
+            self._descendants.setdefault(operation.lineage.origin, []).append(record.id)
+        if record.target is not None:
+            task = TaskRecord(f"__invoke:{record.id}", "invoke", record.id, record.id, record.target, record.timeout, now)
+            self._add_task(task)
+            if sends:
+                self._send_next(record.id, now)
+        return record
+
+    def _create_leased(self, operation: CreateLeased, now: int) -> tuple[PromiseRecord, Lease | None]:
+        is_new = operation.promise.id not in self.promises
+        record = self._create(operation.promise, now, sends=False)
+        if not is_new or record.target is None:
+            return record, None
+        task = self.tasks[f"__invoke:{record.id}"]
+        self._claim(task, operation.pid, operation.ttl, now)
+        return record, Lease(record.id, task.id, task.counter)
+
+    def _get(self, operation: GetPromise, now: int) -> PromiseRecord:
+        return self._touch(self._promise(operation.id), now)
+
+    def _settle(self, operation: SettlePromise, now: int) -> PromiseRecord:
+        if operation.lease is not None:
+            self._check_lease(operation.lease)
+        known = self._promise(operation.id)
+        if known.state == "PENDING" and known.timeout <= now:
+            known = self._expire(known)
+            if known.state == "RESOLVED" and not operation.adopt:
+                raise refusal(40301, f"promise {known.id} is resolved already")
+        if known.state != "PENDING":
+            if operation.adopt or _repeats(operation, known):
+                return known
+            raise refusal(_SETTLED_CODES[known.state], f"promise {known.id} is {_SETTLED_WORDS[known.state]} already")
+        return self._finish(known, operation.state, operation.value, operation.key, now)
+
+    def _list_descendants(self, operation: ListDescendants, now: int) -> list[PromiseRecord]:
+        return [self._touch(self.promises[known], now) for known in self._descendants.get(operation.origin, ())]
+
+    def _promise(self, promise_id: str) -> PromiseRecord:
+        try:
+            return self.promises[promise_id]
+        except KeyError:
+            raise refusal(40400, f"there is no promise {promise_id}") from None
+
+    def _touch(self, record: PromiseRecord, now: int) -> PromiseRecord:
+        return self._expire(record) if record.state == "PENDING" and record.timeout <= now else record
+
+    def _expire(self, record: PromiseRecord) -> PromiseRecord:
+        state = "RESOLVED" if record.timer else "REJECTED_TIMEDOUT"
+        return self._finish(record, state, NOTHING, None, record.timeout)
+
+    def _finish(self, known: PromiseRecord, state: Any, value: Any, key: str | None, at: int) -> PromiseRecord:
+        record = PromiseRecord(
+            known.id, state, known.timeout, known.param, value, known.tags, known.target, known.timer,
+            known.created_on, at, known.key_for_create, key, known.lineage,
+        )  # fmt: skip
+        self.promises[record.id] = record
+        bucket = self._deadlines[record.timeout]
+        del bucket[record.id]
+        if not bucket:
+            del self._deadlines[record.timeout]
+        if record.id in self._open_tasks:
+            self._close_tasks(record.id, at)
+        waiting = self._callbacks.pop(record.id, None)
+        if waiting:
+            self._wake(record, waiting, at)
+        return record
+
+    def _watch_deadline(self, record: PromiseRecord) -> None:
+        bucket = self._deadlines.get(record.timeout)
+        if bucket is None:
+            bucket = self._deadlines[record.timeout] = {}
+            heapq.heappush(self._deadline_heap, record.timeout)
+            if len(self._deadline_heap) > 64 + 2 * len(self._deadlines):
+                # Deadlines whose promises settled early are left in the heap; once they are the most of it, make it anew.
+                self._deadline_heap = sorted(self._deadlines)
+        bucket[record.id] = None
+
+    def _wake(self, record: PromiseRecord, waiting: dict[str, CallbackRecord], now: int) -> None:
+        for callback in sorted(waiting.values(), key=lambda each: each.id):
+            if callback.kind == "notify":
+                self.messages.append(NotifyMessage(callback.recv, record))
+                continue
+            self._add_task(TaskRecord(callback.id, "resume", callback.root, record.id, callback.recv, callback.timeout, now))
+            self._send_next(callback.root, now)
+
+    # ---- callbacks and subscriptions -----------------------------------------------------------------------------------------------
+
+    def _register_callback(self, operation: RegisterCallback, now: int) -> tuple[PromiseRecord, CallbackRecord | None]:
+        record = self._promise(operation.promise)
+        if operation.root == record.id:
+            raise refusal(40000, f"promise {record.id} cannot wait for itself")
+        callback_id = f"__resume:{operation.root}:{record.id}"
+        return self._listen(record, CallbackRecord(callback_id, "resume", record.id, operation.root, operation.recv, operation.timeout, now))
+
+    def _subscribe(self, operation: Subscribe, now: int) -> tuple[PromiseRecord, CallbackRecord | None]:
+        record = self._touch(self._promise(operation.promise), now)
+        callback_id = f"__notify:{record.id}:{operation.id}"
+        return self._listen(record, CallbackRecord(callback_id, "notify", record.id, record.id, operation.recv, operation.timeout, now))
+
+    def _listen(self, record: PromiseRecord, callback: CallbackRecord) -> tuple[PromiseRecord, CallbackRecord | None]:
+        if record.state != "PENDING" or callback.id in self._callbacks.get(record.id, ()):
+            return record, None
+        self._callbacks.setdefault(record.id, {})[callback.id] = callback
+        return record, callback
+
+    def _park(self, operation: Park, now: int) -> list[PromiseRecord]:
+        self._check_lease(operation.lease)
+        records = [self._touch(self._promise(promise_id), now) for promise_id in operation.promises]
+        settled = [record for record in records if record.state != "PENDING"]
+        if settled:
+            return settled
+        root = operation.lease.root
+        for record in records:
+            callback_id = f"__resume:{root}:{record.id}"
+            self._listen(record, CallbackRecord(callback_id, "resume", record.id, root, operation.recv, operation.timeout, now))
+        self._complete(CompleteTask(operation.lease.task, operation.lease.counter), now)
+        return []
+
+    # ---- tasks ---------------------------------------------------------------------------------------------------------------------
+
+    def _claim_task(self, operation: ClaimTask, now: int) -> Claimed:
+        task = self._task(operation.id)
+        root = self._touch(self._promise(task.root), now)  # a run that is over has no open task
+        if task.state == "CLAIMED":
+            raise refusal(40306, f"task {task.id} is claimed already")
+        if task.state in ("COMPLETED", "TIMEDOUT"):
+            raise refusal(40307, f"task {task.id} is completed already")
+        if task.counter != operation.counter:
+            raise refusal(40308, f"task {task.id} has another counter than {operation.counter}")
+        self._claim(task, operation.pid, operation.ttl, now)
+        leaf = self._promise(task.promise) if task.kind == "resume" else None
+        return Claimed(root, leaf, Lease(task.root, task.id, task.counter))
+
+    def _complete(self, operation: CompleteTask, now: int) -> TaskRecord:
+        task = self._task(operation.id)
+        if task.state in ("COMPLETED", "TIMEDOUT"):
+            return task
+        if task.counter != operation.counter:
+            raise refusal(40308, f"task {task.id} has another counter than {operation.counter}")
+        if task.state != "CLAIMED":
+            raise refusal(40309, f"task {task.id} is not claimed")
+        self._end_task(task, now)
+        self._send_next(task.root, now)
+        return task
+
+    def _drop(self, operation: DropTask, now: int) -> None:
+        task = self._task(operation.id)
+        if task.state != "CLAIMED":
+            return
+        if task.counter != operation.counter:
+            raise refusal(40308, f"task {task.id} has another counter than {operation.counter}")
+        self._lapse(task, now)
+
+    def _heartbeat(self, operation: Heartbeat, now: int) -> int:
+        held = self._held.get(operation.pid, {})
+        for task_id in held:
+            task = self.tasks[task_id]
+            task.expires_at = now + task.ttl  # the heap entry is found stale and moved when its old time comes
+        return len(held)
+
+    def _delivery_failed(self, operation: DeliveryFailed, now: int) -> None:
+        task = self._task(operation.id)
+        if task.state == "ENQUEUED" and task.counter == operation.counter:
+            task.state = "INIT"
+            self._active_task.pop(task.root, None)
+            self._wait_until(task, now + TASK_RETRY_MS)
+
+    def _task(self, task_id: str) -> TaskRecord:
+        try:
+            return self.tasks[task_id]
+        except KeyError:
+            raise refusal(40403, f"there is no task {task_id}") from None
+
+    def _check_lease(self, lease: Lease) -> None:
+        task = self.tasks.get(lease.task)
+        if task is None or task.state != "CLAIMED" or task.counter != lease.counter:
+            raise refusal(41200, f"the lease on {lease.root} is not held any more")
+
+    def _add_task(self, task: TaskRecord) -> None:
+        root = self.promises.get(task.root)
+        if root is not None and root.state != "PENDING":
+            task.state = "COMPLETED"
+            self.tasks[task.id] = task
+            return
+        self.tasks[task.id] = task
+        self._open_tasks.setdefault(task.root, {})[task.id] = None
+
+    def _send_next(self, root: str, now: int) -> None:
+        if root in self._active_task:
+            return
+        for task_id in self._open_tasks.get(root, ()):
+            task = self.tasks[task_id]
+            if task.expires_at > now:
+                continue  # not deliverable a moment ago; its time is in the heap
+            task.state = "ENQUEUED"
+            self._active_task[root] = task.id
+            self._wait_until(task, now + TASK_CLAIM_WINDOW_MS)
+            self.messages.append(TaskMessage(task.recv, cast("Any", task.kind), task.id, task.counter, root))
+            return
+
+    def _claim(self, task: TaskRecord, pid: str, ttl: int, now: int) -> None:
+        task.state, task.pid, task.ttl = "CLAIMED", pid, ttl
+        self._active_task[task.root] = task.id
+        self._held.setdefault(pid, {})[task.id] = None
+        self._wait_until(task, now + ttl)
+
+    def _lapse(self, task: TaskRecord, now: int) -> None:
+        """The task was not claimed, or not kept alive: it goes out again with the next counter."""
+        if task.state != "INIT":
+            task.counter += 1
+        self._release(task)
+        task.state, task.pid, task.expires_at = "INIT", None, 0
+        self._send_next(task.root, now)
+
+    def _end_task(self, task: TaskRecord, now: int) -> None:
+        self._release(task)
+        task.state, task.completed_on, task.expires_at = "COMPLETED", now, 0
+        still_open = self._open_tasks.get(task.root)
+        if still_open is not None:
+            still_open.pop(task.id, None)
+            if not still_open:
+                del self._open_tasks[task.root]
+
+    def _close_tasks(self, root: str, now: int) -> None:
+        for task_id in list(self._open_tasks[root]):
+            self._end_task(self.tasks[task_id], now)
+
+    def _release(self, task: TaskRecord) -> None:
+        if self._active_task.get(task.root) == task.id:
+            del self._active_task[task.root]
+        if task.pid is not None:
+            held = self._held.get(task.pid)
+            if held is not None:
+                held.pop(task.id, None)
+                if not held:
+                    del self._held[task.pid]
+
+    def _wait_until(self, task: TaskRecord, at: int) -> None:
+        task.expires_at = at
+        heapq.heappush(self._task_heap, (at, task.id))
+        if len(self._task_heap) > 64 + 4 * len(self._open_tasks):
+            open_ids = [task_id for ids in self._open_tasks.values() for task_id in ids]
+            self._task_heap = sorted((self.tasks[each].expires_at, each) for each in open_ids if self.tasks[each].expires_at)
+
+
+def _repeats(operation: SettlePromise, known: PromiseRecord) -> bool:
+    """Whether settling a settled promise is an idempotent repeat (`wire-legacy`, promise state machine)."""
+    if known.state == "REJECTED_TIMEDOUT":
+        return not operation.strict
+    if operation.key is None or operation.key != known.key_for_complete:
+        return False
+    return not operation.strict or operation.state == known.state
+
+
+_RULES: dict[type, Callable[[Any, Any, int], Any]] = {
+    CreatePromise: Machine._create,
+    CreateLeased: Machine._create_leased,
+    GetPromise: Machine._get,
+    SettlePromise: Machine._settle,
+    RegisterCallback: Machine._register_callback,
+    Subscribe: Machine._subscribe,
+    Park: Machine._park,
+    ClaimTask: Machine._claim_task,
+    CompleteTask: Machine._complete,
+    DropTask: Machine._drop,
+    Heartbeat: Machine._heartbeat,
+    DeliveryFailed: Machine._delivery_failed,
+    ListDescendants: Machine._list_descendants,
+}

@@ -1,0 +1,12 @@
+"""What tells the time."""
+
+from typing import Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Clock(Protocol):
+    """Seconds since the epoch, and their text; the `time` module is one."""
+
+    def time(self) -> float: ...
+
+    def strftime(self, format: str, /) -> str: ...

@@ -1,0 +1,309 @@
+"""The vocabulary that the runtime, the stores and the promise server share: records, operations, answers, messages, and every limit.
+
+It is protocol-neutral: neither generation of Resonate Server appears here. A store translates an operation into what its server
+understands (tags, lease identity, one request or several); the in-process stores hand it to `machine.Machine` as it is.
+
+Times are integer milliseconds since the epoch, durations integer milliseconds, unless a name says otherwise. Records are never changed
+once they have been handed out: a transition makes a new record. So a record may be passed between threads freely.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from resonate.errors import ResonateStoreError
+
+# ---- limits: every queue, wait and body has one, and it is named here --------------------------------------------------------
+
+EVENT_BUFFER_LIMIT = 100_000
+"""Facts that one subscription holds before it drops them and reports a gap."""
+LABEL_TEXT_LIMIT = 80
+"""Characters of one argument's text in an event."""
+LABEL_ARGUMENT_LIMIT = 12
+"""Arguments of one call that an event names."""
+ERROR_TEXT_LIMIT = 400
+"""Characters of an error's text in an event."""
+TRACEBACK_TEXT_LIMIT = 8_000
+"""Characters of a remote traceback that travel with a rejected promise."""
+VALUE_DEPTH_LIMIT = 200
+"""Levels of nesting that a stored value may have."""
+WORKERS_LIMIT = 32
+"""User functions that one client runs at once, at most."""
+STEPS_IN_A_ROW_LIMIT = 64
+"""Steps that a worker takes of one run before it lets another run have a turn."""
+WAIT_SLICE_S = 0.1
+"""A blocked caller looks up this often, so that an interrupt is answered at once on every platform."""
+TIMER_SLICE_S = 60.0
+"""No timer sleeps longer than this without looking at the clock again."""
+STOP_TIMEOUT_S = 2.0
+"""`stop()` waits this long for its threads."""
+TASK_CLAIM_WINDOW_MS = 60_000
+"""A task that was sent and not claimed in this time is sent again, with the next counter."""
+TASK_RETRY_MS = 15_000
+"""A task whose message could not be delivered is sent again after this time."""
+TIMEOUT_LIMIT_MS = 253_402_329_599_000
+"""The latest deadline there is (the last second of the year 9999), as the servers have it."""
+
+# ---- records -----------------------------------------------------------------------------------------------------------------
+
+Encoded = tuple[dict[str, str] | None, str | None]
+"""A value as it is stored: headers and text, either may be absent."""
+NOTHING: Encoded = (None, None)
+
+State = Literal["PENDING", "RESOLVED", "REJECTED", "REJECTED_CANCELED", "REJECTED_TIMEDOUT"]
+Settlement = Literal["RESOLVED", "REJECTED", "REJECTED_CANCELED"]
+Kind = Literal["run", "rpc", "detached", "promise", "sleep"]
+TaskKind = Literal["invoke", "resume", "notify"]
+TaskState = Literal["INIT", "ENQUEUED", "CLAIMED", "COMPLETED", "TIMEDOUT"]
+
+
+class Lineage(NamedTuple):
+    """Where a promise stands in the call graph. `origin` is the outermost run, `root` the run whose lease covers it."""
+
+    origin: str
+    root: str
+    parent: str | None
+    kind: Kind
+    name: str
+
+
+class Lease(NamedTuple):
+    """The right to advance one run, until it lapses. Opaque to the computation."""
+
+    root: str
+    task: str
+    counter: int
+
+
+@dataclass(slots=True)
+class PromiseRecord:
+    """A promise as a store holds it. Never changed once handed out."""
+
+    id: str
+    state: State
+    timeout: int
+    param: Encoded
+    value: Encoded
+    tags: dict[str, str] | None
+    target: str | None
+    timer: bool
+    created_on: int
+    completed_on: int | None = None
+    key_for_create: str | None = None
+    key_for_complete: str | None = None
+    lineage: Lineage | None = None
+
+
+@dataclass(slots=True)
+class TaskRecord:
+    """The right to work on a run (invoke, resume), or a notice to deliver (notify). Changed in place by the machine alone."""
+
+    id: str
+    kind: TaskKind
+    root: str
+    promise: str
+    recv: str
+    timeout: int
+    created_on: int
+    state: TaskState = "INIT"
+    counter: int = 1
+    pid: str | None = None
+    ttl: int = 0
+    expires_at: int = 0
+    completed_on: int | None = None
+
+
+@dataclass(slots=True)
+class CallbackRecord:
+    """Somebody who waits for a promise: a run to resume, or an address to notify."""
+
+    id: str
+    kind: TaskKind
+    promise: str
+    root: str
+    recv: str
+    timeout: int
+    created_on: int
+
+
+# ---- operations: what the runtime asks of a store ------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class CreatePromise:
+    """Create a promise, or get the one that is there when the idempotency keys match. Answer: PromiseRecord."""
+
+    id: str
+    timeout: int
+    key: str | None = None
+    strict: bool = False
+    param: Encoded = NOTHING
+    tags: dict[str, str] | None = None
+    target: str | None = None
+    timer: bool = False
+    lineage: Lineage | None = None
+    lease: Lease | None = None
+
+
+@dataclass(slots=True)
+class CreateLeased:
+    """Create a run's promise and hold its lease from the start. Answer: (PromiseRecord, Lease or None)."""
+
+    promise: CreatePromise
+    pid: str
+    ttl: int
+
+
+@dataclass(slots=True)
+class GetPromise:
+    """Answer: PromiseRecord; 40400 when there is none."""
+
+    id: str
+
+
+@dataclass(slots=True)
+class SettlePromise:
+    """Settle a promise. With `adopt`, one that is settled otherwise already is the answer instead of an error."""
+
+    id: str
+    state: Settlement
+    value: Encoded = NOTHING
+    key: str | None = None
+    strict: bool = False
+    adopt: bool = False
+    lease: Lease | None = None
+
+
+@dataclass(slots=True)
+class RegisterCallback:
+    """Resume run `root` when `promise` settles. Answer: (PromiseRecord, CallbackRecord or None)."""
+
+    promise: str
+    root: str
+    recv: str
+    timeout: int
+
+
+@dataclass(slots=True)
+class Subscribe:
+    """Notify `recv` when `promise` settles. Answer: (PromiseRecord, CallbackRecord or None)."""
+
+    promise: str
+    id: str
+    recv: str
+    timeout: int
+
+
+@dataclass(slots=True)
+class Park:
+    """Give the lease back until one of `promises` settles. Answer: the records that are settled already; when any is, the lease stays."""
+
+    lease: Lease
+    promises: list[str]
+    recv: str
+    timeout: int
+
+
+@dataclass(slots=True)
+class ClaimTask:
+    """Turn a message into a lease. Answer: Claimed; 40306, 40307, 40308, 40403 when it is not ours to take."""
+
+    id: str
+    counter: int
+    pid: str
+    ttl: int
+
+
+@dataclass(slots=True)
+class CompleteTask:
+    """End a claimed task. Answer: TaskRecord."""
+
+    id: str
+    counter: int
+
+
+@dataclass(slots=True)
+class DropTask:
+    """Give a claimed task back at once. Answer: None."""
+
+    id: str
+    counter: int
+
+
+@dataclass(slots=True)
+class Heartbeat:
+    """Extend every lease that process `pid` holds. Answer: how many."""
+
+    pid: str
+
+
+@dataclass(slots=True)
+class DeliveryFailed:
+    """A task's message had no receiver; it is sent again later. Answer: None."""
+
+    id: str
+    counter: int
+
+
+@dataclass(slots=True)
+class ListDescendants:
+    """Every promise of the call graph whose outermost run is `origin`, in the order of creation. Answer: list of PromiseRecord."""
+
+    origin: str
+
+
+Operation = (
+    CreatePromise
+    | CreateLeased
+    | GetPromise
+    | SettlePromise
+    | RegisterCallback
+    | Subscribe
+    | Park
+    | ClaimTask
+    | CompleteTask
+    | DropTask
+    | Heartbeat
+    | DeliveryFailed
+    | ListDescendants
+)
+
+
+# ---- answers and messages -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Claimed:
+    """A task that is ours now: the run's promise, the promise it waited for (resume only) and the lease."""
+
+    root: PromiseRecord
+    leaf: PromiseRecord | None
+    lease: Lease
+
+
+@dataclass(slots=True)
+class TaskMessage:
+    """There is work: claim task `id` with `counter` and advance run `root`."""
+
+    recv: str
+    kind: Literal["invoke", "resume"]
+    id: str
+    counter: int
+    root: str
+
+
+@dataclass(slots=True)
+class NotifyMessage:
+    """A promise that somebody subscribed to has settled."""
+
+    recv: str
+    promise: PromiseRecord
+
+
+Message = TaskMessage | NotifyMessage
+
+
+def refusal(code: int, message: str) -> ResonateStoreError:
+    """The error with which a store refuses an operation; `code` is the server's (40400, 40301, ...)."""
+    return ResonateStoreError(message, code)

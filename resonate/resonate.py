@@ -1,0 +1,422 @@
+"""`Resonate`: the client that users make, and `Function`: what registering gives back."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Generator
+from typing import Any, Self, overload
+
+from resonate.computation import error_text
+from resonate.coroutine import LFI, Command, plain_function
+from resonate.dependencies import Dependencies
+from resonate.encoders import DEFAULT, encoder_for
+from resonate.errors import ResonateStoreError
+from resonate.events import Event, FinalState, PromiseCreated, PromiseSettled
+from resonate.handle import Handle
+from resonate.labels import label_arguments, label_data
+from resonate.models.encoder import Encoder
+from resonate.models.retry_policy import RetryPolicy
+from resonate.observers import Observers, Subscription
+from resonate.options import Options, check_option
+from resonate.protocol import (
+    EVENT_BUFFER_LIMIT,
+    STOP_TIMEOUT_S,
+    TIMEOUT_LIMIT_MS,
+    WORKERS_LIMIT,
+    CreateLeased,
+    CreatePromise,
+    Kind,
+    Lineage,
+    ListDescendants,
+    PromiseRecord,
+    SettlePromise,
+)
+from resonate.registry import Registry
+from resonate.runtime import Runtime
+from resonate.stores.local import LocalStore
+from resonate.stores.promises import PromiseStore
+
+_LOG_LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
+_FINAL: dict[str, FinalState] = {
+    "RESOLVED": "resolved", "REJECTED": "rejected", "REJECTED_CANCELED": "canceled", "REJECTED_TIMEDOUT": "timedout",
+}  # fmt: skip
+
+
+class Resonate:
+    """A client: registers functions, launches durable runs, and works on them in this process.
+
+    Without a store it keeps promises in memory, and they are gone when the process ends.
+
+    >>> resonate = Resonate()
+    >>> @resonate.register
+    ... def greet(ctx, name):
+    ...     return f"hello {name}"
+    >>> resonate.run("greet-1", greet, "ana")
+    'hello ana'
+    """
+
+    def __init__(
+        self, *, dependencies: Dependencies | None = None, group: str = "default", log_level: int | str = logging.NOTSET,
+        pid: str | None = None, registry: Registry | None = None, store: LocalStore | None = None, ttl: int = 10,
+        workers: int | None = None,
+    ) -> None:  # fmt: skip
+        _expect("dependencies", dependencies, Dependencies, optional=True)
+        _expect("group", group, str)
+        _expect("log_level", log_level, (int, str))
+        _expect("pid", pid, str, optional=True)
+        _expect("registry", registry, Registry, optional=True)
+        _expect("store", store, LocalStore, optional=True)
+        _expect("ttl", ttl, int)
+        _expect("workers", workers, int, optional=True)
+        if isinstance(log_level, str) and log_level.upper() not in _LOG_LEVELS:
+            raise ValueError(f"log_level must be one of {', '.join(_LOG_LEVELS)}, got {log_level!r}")
+        if ttl <= 0:
+            raise ValueError(f"ttl must be a positive number of seconds, got {ttl}")
+        if workers is not None and workers < 0:
+            raise ValueError(f"workers must not be negative, got {workers}")
+        if log_level not in (logging.NOTSET, "NOTSET"):
+            logging.getLogger("resonate").setLevel(log_level.upper() if isinstance(log_level, str) else log_level)
+        self._shared = _Shared(
+            store or LocalStore(), registry or Registry(), dependencies or Dependencies(), pid or uuid.uuid4().hex, group, ttl,
+            min(WORKERS_LIMIT, workers or os.cpu_count() or 1),
+        )  # fmt: skip
+        self._options = Options()
+
+    @classmethod
+    def local(
+        cls, dependencies: Dependencies | None = None, group: str = "default", log_level: int | str = logging.INFO,
+        pid: str | None = None, registry: Registry | None = None, ttl: int = 10, workers: int | None = None,
+    ) -> Self:  # fmt: skip
+        """A client whose promises live in the memory of this process. `ttl` is the lease in seconds, `workers` how many functions run at once."""
+        return cls(dependencies=dependencies, group=group, log_level=log_level, pid=pid, registry=registry, ttl=ttl, workers=workers)
+
+    def __repr__(self) -> str:
+        shared = self._shared
+        return f"Resonate({shared.store.where[1]}, group={shared.group!r}, {len(shared.registry.functions())} functions)"
+
+    # ---- what belongs to a client ----------------------------------------------------------------------------------------------------
+
+    @property
+    def promises(self) -> PromiseStore:
+        """Promises by id: get, create, resolve, reject, cancel."""
+        return self._shared.store.promises
+
+    @property
+    def registry(self) -> Registry:
+        """The functions registered here."""
+        return self._shared.registry
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder of this client's values: `encode(value)` gives (headers, data)."""
+        return encoder_for(self._options.encoder)
+
+    @property
+    def where(self) -> tuple[str, str]:
+        """Where promises live: the kind of place (`memory`) and how it is called."""
+        return self._shared.store.where
+
+    def start(self) -> None:
+        """Begin to work. Launching anything does it too; starting twice is starting once."""
+        self._shared.runtime()
+
+    def stop(self, timeout: float = STOP_TIMEOUT_S) -> None:
+        """End the threads within `timeout` seconds. Whoever waits for a run gets `ResonateShutdownError`; promises stay as they are."""
+        self._shared.stop(timeout)
+
+    def set_dependency(self, name: str, obj: Any) -> None:
+        """Give durable functions of this process an object, read with `ctx.get_dependency(name)`. TypeError when the name is not text."""
+        self._shared.dependencies.add(name, obj)
+
+    def options(
+        self, *, encoder: Encoder | None = None, idempotency_key: str | Callable[[str], str | None] | None = None,
+        retry_policy: RetryPolicy | Callable[[Callable[..., Any]], RetryPolicy] | None = None, tags: dict[str, str] | None = None,
+        target: str | None = None, timeout: float | None = None, version: int | None = None,
+    ) -> Resonate:  # fmt: skip
+        """A copy of this client with other options for what it launches; the client itself is not changed. `timeout` is in seconds."""
+        given = dict(
+            encoder=encoder, idempotency_key=idempotency_key, retry_policy=retry_policy, tags=tags, target=target, timeout=timeout,
+            version=version,
+        )  # fmt: skip
+        for name, value in given.items():
+            if value is not None:
+                check_option(name, value)
+        copy = object.__new__(type(self))
+        copy._shared = self._shared
+        copy._options = self._options.merge(**given)
+        return copy
+
+    # ---- registering -----------------------------------------------------------------------------------------------------------------
+
+    @overload
+    def register[**P, R](self, func: Callable[P, R], /, *, name: str | None = None, version: int = 1) -> Function[P, R]: ...
+    @overload
+    def register(self, func: None = None, /, *, name: str | None = None, version: int = 1) -> Callable[[Callable[..., Any]], Any]: ...
+    def register(self, func: Callable[..., Any] | None = None, /, *, name: str | None = None, version: int = 1) -> Any:
+        """Make a function known by name and version: as a decorator, with or without arguments, or called with the function.
+
+        ValueError when it is no plain function or its name and version are taken.
+        """
+        _expect("name", name, str, optional=True)
+        _expect("version", version, int)
+        if func is None:
+            return functools.partial(self.register, name=name, version=version)
+        if not callable(func):
+            raise TypeError(f"func must be a function, got {type(func).__name__}")
+        raw = plain_function(func)
+        self.registry.add(raw, name, version)
+        return Function(self, name or raw.__name__, raw, self._options.merge(version=version))
+
+    # ---- launching -------------------------------------------------------------------------------------------------------------------
+
+    @overload
+    def run[R](self, id: str, func: Callable[..., Generator[Any, Any, R]], *args: Any, **kwargs: Any) -> R: ...
+    @overload
+    def run[R](self, id: str, func: Callable[..., R], *args: Any, **kwargs: Any) -> R: ...
+    @overload
+    def run(self, id: str, func: str, *args: Any, **kwargs: Any) -> Any: ...
+    def run(self, id: str, func: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Launch a run here and wait for its value; `begin_run(...).result()`."""
+        return self.begin_run(id, func, *args, **kwargs).result()
+
+    @overload
+    def begin_run[R](self, id: str, func: Callable[..., Generator[Any, Any, R]], *args: Any, **kwargs: Any) -> Handle[R]: ...
+    @overload
+    def begin_run[R](self, id: str, func: Callable[..., R], *args: Any, **kwargs: Any) -> Handle[R]: ...
+    @overload
+    def begin_run(self, id: str, func: str, *args: Any, **kwargs: Any) -> Handle[Any]: ...
+    def begin_run(self, id: str, func: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Handle[Any]:
+        """Launch a run in this process, under an id of your choice, and go on at once.
+
+        An id that exists already is joined: its result counts, the function is not called again. ValueError when the function is not
+        registered, `ValueNotStorable` for arguments that cannot be stored, `ResonateStoreError` when the idempotency key differs.
+        """
+        name, raw, version = self.registry.get(_checked(id, func), self._options.version)
+        create = self._root_promise(id, "run", name, version, args, kwargs)
+        command: Command[Any] = LFI(id, "run", name, raw, args, kwargs, self._options, version)
+        command.key = create.key
+        handle = self._handle(id)
+        shared = self._shared
+        shared.runtime().launch(CreateLeased(create, shared.pid, shared.ttl_s * 1000), command, handle)
+        return handle
+
+    def rpc(self, id: str, func: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Ask any worker of the target group to run a function and wait for its value; `begin_rpc(...).result()`."""
+        return self.begin_rpc(id, func, *args, **kwargs).result()
+
+    def begin_rpc(self, id: str, func: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Handle[Any]:
+        """Ask any worker of the target group to run a function, and go on at once. A name need not be registered here."""
+        if isinstance(_checked(id, func), str):
+            name, version = str(func), self._options.version or self.registry.latest(func)
+        else:
+            name, _, version = self.registry.get(func, self._options.version)
+        handle = self._handle(id)
+        self._shared.runtime().watch(handle, self._root_promise(id, "rpc", name, version, args, kwargs))
+        return handle
+
+    def get(self, id: str) -> Handle[Any]:
+        """A handle of a promise that exists; `ResonateStoreError` (40400) when there is none."""
+        _expect("id", id, str)
+        handle = self._handle(id)
+        self._shared.runtime().watch(handle)
+        return handle
+
+    def cancel(self, run_id: str) -> list[str]:
+        """Call a run off, with every pending promise below it; the ids that were canceled. `ResonateStoreError` when the run is settled.
+
+        Functions that are running end on their own; what they return is dropped.
+        """
+        self.promises.cancel(run_id)
+        records = self._shared.store.call([ListDescendants(run_id)])[0]
+        pending = [record.id for record in records if record.state == "PENDING"]
+        answers = self._shared.store.call([SettlePromise(each, "REJECTED_CANCELED") for each in pending])
+        canceled = [each for each, answer in zip(pending, answers, strict=True) if not isinstance(answer, ResonateStoreError)]
+        return [run_id, *canceled]
+
+    # ---- watching --------------------------------------------------------------------------------------------------------------------
+
+    def subscribe(self, run_id: str | None = None, limit: int = EVENT_BUFFER_LIMIT) -> Subscription:
+        """A bounded buffer of facts (`resonate.events`) about one outermost run, or about all of this client."""
+        return self._shared.observers.subscribe(run_id, limit)
+
+    def snapshot(self, run_id: str) -> list[Event]:
+        """All facts about one outermost run as they stand, oldest first; empty when there is no such run."""
+        facts: list[Event] = []
+        for record in self._shared.store.call([ListDescendants(run_id)])[0]:
+            facts += self._facts(run_id, record)
+        return facts + self._shared.runtime().live_events(run_id) if facts else []
+
+    def _facts(self, origin: str, record: PromiseRecord) -> list[Event]:
+        lineage = record.lineage
+        assert lineage is not None
+        arguments: tuple[tuple[str, str], ...] = ()
+        try:
+            param = DEFAULT.decode(record.param)
+            if lineage.kind == "promise":
+                arguments = label_data(param)
+            elif isinstance(param, dict) and "func" in param:
+                known = self.registry.find(param["func"])
+                arguments = label_arguments(known, tuple(param.get("args") or ()), dict(param.get("kwargs") or {}))
+        except (ValueError, TypeError):
+            arguments = (("", "<unreadable>"),)
+        created = PromiseCreated(
+            origin, record.id, record.created_on / 1000, lineage.parent, lineage.kind, lineage.name, arguments, record.timeout / 1000
+        )
+        if record.state == "PENDING":
+            return [created]
+        at = (record.completed_on or record.created_on) / 1000
+        return [created, PromiseSettled(origin, record.id, at, _FINAL[record.state], False, error_text(record))]
+
+    # ---- small parts -----------------------------------------------------------------------------------------------------------------
+
+    def _handle(self, id: str) -> Handle[Any]:
+        return Handle(id, self.encoder, self._shared.runtime().blocking)
+
+    def _root_promise(self, id: str, kind: Kind, name: str, version: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CreatePromise:
+        option = self._options
+        param = self.encoder.encode({"func": name, "args": args, "kwargs": kwargs, "version": version})
+        return CreatePromise(
+            id, min(int((time.time() + option.timeout) * 1000), TIMEOUT_LIMIT_MS), option.key_for(id), False, param,
+            dict(option.tags) if option.tags else None, self._shared.store.address(option.target), False, Lineage(id, id, None, kind, name),
+        )  # fmt: skip
+
+
+class _Shared:
+    """What all copies of a client share: the store, the functions, and the runtime once it is started."""
+
+    def __init__(
+        self, store: LocalStore, registry: Registry, dependencies: Dependencies, pid: str, group: str, ttl_s: int, workers: int
+    ) -> None:
+        self.store = store
+        self.registry = registry
+        self.dependencies = dependencies
+        self.pid = pid
+        self.group = group
+        self.ttl_s = ttl_s
+        self.observers = Observers()
+        self._workers = workers
+        self._runtime: Runtime | None = None
+        self._lock = threading.Lock()
+
+    def runtime(self) -> Runtime:
+        """The running runtime; started on first use, anew after a stop."""
+        runtime = self._runtime
+        if runtime is not None:
+            return runtime
+        with self._lock:
+            if self._runtime is None:
+                made = Runtime(
+                    self.store, self.registry, self.dependencies, self.observers, pid=self.pid, group=self.group, ttl_s=self.ttl_s,
+                    workers=self._workers,
+                )  # fmt: skip
+                made.start()
+                self._runtime = made
+            return self._runtime
+
+    def stop(self, timeout_s: float) -> None:
+        with self._lock:
+            runtime, self._runtime = self._runtime, None
+        if runtime is not None:
+            runtime.stop(timeout_s)
+
+
+class Function[**P, R]:
+    """A registered function: called, it is the plain function; `run`, `begin_run`, `rpc` and `begin_rpc` launch it durably.
+
+    >>> resonate = Resonate()
+    >>> @resonate.register(name="square", version=2)
+    ... def f(ctx, x):
+    ...     return x * x
+    >>> f.name, f.options(timeout=60).run("square-4", 4)
+    ('square', 16)
+    """
+
+    def __init__(self, client: Resonate, name: str, func: Callable[P, R], options: Options) -> None:
+        functools.update_wrapper(self, func)
+        self._client = client
+        self._name = name
+        self._func = func
+        self._options = options
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._func(*args, **kwargs)
+
+    def __eq__(self, other: object) -> bool:
+        return self._func == (other._func if isinstance(other, Function) else other)
+
+    def __hash__(self) -> int:
+        return hash(self._func)
+
+    def __repr__(self) -> str:
+        return f"Function({self._name}{inspect.signature(self._func)})"
+
+    @property
+    def name(self) -> str:
+        """The name under which it is registered."""
+        return self._name
+
+    @property
+    def func(self) -> Callable[P, R]:
+        """The function itself."""
+        return self._func
+
+    def options(
+        self, *, encoder: Encoder | None = None, idempotency_key: str | Callable[[str], str | None] | None = None,
+        retry_policy: RetryPolicy | Callable[[Callable[..., Any]], RetryPolicy] | None = None, tags: dict[str, str] | None = None,
+        target: str | None = None, timeout: float | None = None, version: int | None = None,
+    ) -> Function[P, R]:  # fmt: skip
+        """A copy with other options for what it launches; this one is not changed. `timeout` is in seconds."""
+        launcher = self._launcher().options(
+            encoder=encoder, idempotency_key=idempotency_key, retry_policy=retry_policy, tags=tags, target=target, timeout=timeout,
+            version=version,
+        )  # fmt: skip
+        return Function(self._client, self._name, self._func, launcher._options)
+
+    @overload
+    def run[T](self: Function[P, Generator[Any, Any, T]], id: str, *args: Any, **kwargs: Any) -> T: ...
+    @overload
+    def run(self, id: str, *args: Any, **kwargs: Any) -> R: ...
+    def run(self, id: str, *args: Any, **kwargs: Any) -> Any:
+        """Launch it here and wait for its value."""
+        return self.begin_run(id, *args, **kwargs).result()
+
+    @overload
+    def begin_run[T](self: Function[P, Generator[Any, Any, T]], id: str, *args: Any, **kwargs: Any) -> Handle[T]: ...
+    @overload
+    def begin_run(self, id: str, *args: Any, **kwargs: Any) -> Handle[R]: ...
+    def begin_run(self, id: str, *args: Any, **kwargs: Any) -> Handle[Any]:
+        """Launch it in this process and go on at once."""
+        return self._launcher().begin_run(id, self._func, *args, **kwargs)
+
+    def rpc(self, id: str, *args: Any, **kwargs: Any) -> Any:
+        """Ask any worker of the target group to run it and wait for its value."""
+        return self.begin_rpc(id, *args, **kwargs).result()
+
+    def begin_rpc(self, id: str, *args: Any, **kwargs: Any) -> Handle[Any]:
+        """Ask any worker of the target group to run it, and go on at once."""
+        return self._launcher().begin_rpc(id, self._func, *args, **kwargs)
+
+    def _launcher(self) -> Resonate:
+        launcher = self._client.options()
+        launcher._options = self._options
+        return launcher
+
+
+def _checked(id: Any, func: Any) -> str | Callable[..., Any]:
+    _expect("id", id, str)
+    if not isinstance(func, str) and not callable(func):
+        raise TypeError(f"func must be a function or the name of one, got {type(func).__name__}")
+    return func if isinstance(func, str) else plain_function(func)
+
+
+def _expect(name: str, value: Any, kinds: type | tuple[type, ...], *, optional: bool = False) -> None:
+    if (value is None and optional) or isinstance(value, kinds):
+        return
+    names = " | ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+    raise TypeError(f"{name} must be `{names}{' | None' if optional else ''}`, got {type(value).__name__}")

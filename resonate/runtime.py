@@ -1,0 +1,573 @@
+"""The driver: carries the actions of computations out, and brings them what happens.
+
+A run is driven by whoever brings it an event (`_drive`): that thread feeds the mailbox to the computation and carries out its actions
+until the mailbox is empty. One driver at a time for each run, and user code is never called while driving or under a lock: calls and
+steps become jobs, which workers do. A worker goes straight on with the job that follows from the one it did, so a sequence of steps
+stays on one thread.
+
+Who owns what: a run's computation belongs to whoever holds its `driving` lock; `_handles` and `_interested` to `_lock`; `_runs` is
+only read and written item by item. Messages of the store arrive in `_inbox`, from within a drive too, and are worked off after it, so
+drives never nest.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import CoroutineType, GeneratorType
+from typing import Any
+
+from resonate.computation import (
+    BLOCKED,
+    CALLING,
+    ENDING,
+    NO_VALUE,
+    RETRYING,
+    Call,
+    Close,
+    Computation,
+    Done,
+    Node,
+    Observe,
+    Send,
+    Step,
+    Stuck,
+    Wake,
+)
+from resonate.context import Context, Info
+from resonate.coroutine import LFC, LFI, RFC, RFI, Command, Promise
+from resonate.dependencies import Dependencies
+from resonate.encoders import DEFAULT, encode_error, encoder_for, safe_text
+from resonate.errors import NotDurable, ResonateShutdownError, StepEnded, ValueNotStorable
+from resonate.events import AttemptStarted, Event
+from resonate.handle import Handle
+from resonate.labels import label_arguments, label_data
+from resonate.models.durable_promise import outcome_of
+from resonate.models.result import Ok
+from resonate.observers import Observers
+from resonate.protocol import (
+    ERROR_TEXT_LIMIT,
+    NOTHING,
+    TIMEOUT_LIMIT_MS,
+    Claimed,
+    ClaimTask,
+    CreateLeased,
+    Heartbeat,
+    Message,
+    NotifyMessage,
+    Operation,
+    PromiseRecord,
+    SettlePromise,
+    Subscribe,
+    TaskMessage,
+)
+from resonate.registry import Registry
+from resonate.stores.local import LocalStore
+from resonate.timers import Timers
+from resonate.workers import Workers
+
+logger = logging.getLogger("resonate")
+
+_COMMANDS = frozenset((LFC, LFI, RFC, RFI))
+_PLAIN = frozenset((int, float, str, bool, type(None)))
+Stepped = tuple[Any, ...]
+"""What became of a step: an event method of Computation and its arguments."""
+
+
+class Frame:
+    """One attempt at a node's function, as the driver keeps it."""
+
+    __slots__ = ("context", "generator", "variables")
+
+    def __init__(self, context: Context, variables: contextvars.Context) -> None:
+        self.context = context
+        self.variables = variables
+        self.generator: Any = None
+
+
+class Run:
+    """One computation with its mailbox and the right to drive it."""
+
+    __slots__ = ("computation", "driving", "id", "mailbox", "variables")
+
+    def __init__(self, computation: Computation, variables: contextvars.Context) -> None:
+        self.id = computation.root.id
+        self.computation = computation
+        self.variables = variables
+        self.mailbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self.driving = threading.Lock()
+
+
+Job = tuple[Run, Call | Step | Close | None]
+"""What a worker does for a run: a piece of user code, or (None) only to drive it."""
+
+
+class Runtime:
+    """Runs computations over one store. Owned by one `Resonate`; started once, stopped once."""
+
+    def __init__(
+        self, store: LocalStore, registry: Registry, dependencies: Dependencies, observers: Observers, *, pid: str, group: str,
+        ttl_s: float, workers: int,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._registry = registry
+        self._dependencies = dependencies
+        self._observers = observers
+        self._pid = pid
+        self._ttl_ms = int(ttl_s * 1000)
+        self._address = f"poll://any@{group}/{pid}"
+        self._notice_address = f"poll://uni@{group}/{pid}"
+        self._runs: dict[str, Run] = {}
+        self._handles: dict[str, list[Handle[Any]]] = {}
+        self._interested: dict[str, list[Run]] = {}
+        self._lock = threading.Lock()
+        self._inbox: deque[Message] = deque()
+        self._workers: Workers[Job] = Workers(workers, self._perform)
+        self._timers = Timers("resonate-timers")
+        self._beating = False
+        self._stopped = False
+
+    # ---- lifecycle -----------------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Listen to the store and begin to work."""
+        self._store.listen(self._hear)
+        self._store.start()
+        self._workers.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """End all threads within `timeout_s` seconds; whoever waits for a run gets `ResonateShutdownError`. Runs stay unsettled."""
+        self._stopped = True
+        deadline = time.monotonic() + timeout_s
+        self._timers.stop(timeout_s)
+        self._store.stop(max(0.0, deadline - time.monotonic()))
+        if not self._workers.stop(max(0.0, deadline - time.monotonic())):
+            logger.warning("stopped while a function was still running; its result will be dropped")
+        with self._lock:
+            waiting, self._handles = self._handles, {}
+        for handles in waiting.values():
+            for handle in handles:
+                handle._fail(ResonateShutdownError(f"the client was stopped before {handle.id} was settled"))
+
+    # ---- what callers ask for --------------------------------------------------------------------------------------------------------
+
+    def launch(self, operation: CreateLeased, command: Command[Any], handle: Handle[Any]) -> None:
+        """Create a run and begin it here; where its promise exists already, wait for that instead. Raises what the store refuses with."""
+        promise_id = operation.promise.id
+        self._add_handle(handle)
+        created, _ = self._store.call((operation, Subscribe(promise_id, self._pid, self._notice_address, TIMEOUT_LIMIT_MS)))
+        if isinstance(created, Exception):
+            self._drop_handle(handle)
+            raise created
+        record, lease = created
+        jobs: list[Job] = []
+        if record.state != "PENDING":
+            self._settle_handles(record)
+        elif lease is not None:
+            if self._observers:
+                command.arguments = label_arguments(command.func, command.args, command.kwargs)
+            run = self._add_run(record, command)
+            run.mailbox.append((Computation.start, (lease,)))
+            jobs.append((run, None))  # a worker drives it: an interrupt of the caller must not hit a computation half-way
+        self._work_off(jobs)
+
+    def watch(self, handle: Handle[Any], create: Operation | None = None) -> None:
+        """Settle a handle when its promise settles, after creating that promise if asked to. Raises what the store refuses with."""
+        self._add_handle(handle)
+        operations: list[Operation] = [Subscribe(handle.id, self._pid, self._notice_address, TIMEOUT_LIMIT_MS)]
+        if create is not None:
+            operations.insert(0, create)
+        answers = self._store.call(operations)
+        refused = next((answer for answer in answers if isinstance(answer, Exception)), None)
+        if refused is not None:
+            self._drop_handle(handle)
+            raise refused
+        record = answers[-1][0]
+        if record.state != "PENDING":
+            self._settle_handles(record)
+        self._work_off([])
+
+    def blocking(self) -> AbstractContextManager[None]:
+        """Around a wait of a caller, who may be one of our workers."""
+        return self._workers.blocking()
+
+    def live_events(self, origin: str) -> list[Event]:
+        """What is under way in this process of the call graph of `origin`: the attempts that have begun."""
+        events: list[Event] = []
+        for run in list(self._runs.values()):
+            if run.computation.origin != origin:
+                continue
+            with run.driving:
+                for node in run.computation.running():
+                    if node.command is not None and node.command.kind == "run" and node.phase in (CALLING, BLOCKED, ENDING, RETRYING):
+                        events.append(AttemptStarted(origin, node.id, time.time(), node.attempt, None))
+            jobs: list[Job] = []
+            self._drive(run, jobs)  # what arrived while we held the right to drive
+            self._work_off(jobs)
+        return events
+
+    # ---- driving ---------------------------------------------------------------------------------------------------------------------
+
+    def _add_run(self, record: PromiseRecord, command: Command[Any]) -> Run:
+        computation = Computation(record, command, pid=self._pid, address=self._address, notice_address=self._notice_address)
+        run = Run(computation, contextvars.copy_context())
+        self._runs[run.id] = run
+        self._keep_alive()
+        return run
+
+    def _post(self, run: Run, jobs: list[Job], event: Callable[..., None], *arguments: Any) -> None:
+        run.mailbox.append((event, arguments))
+        self._drive(run, jobs)
+
+    def _drive(self, run: Run, jobs: list[Job]) -> None:
+        """Work the mailbox off, unless somebody else is at it; what remains to be done by workers is added to `jobs`."""
+        mailbox, computation = run.mailbox, run.computation
+        while mailbox and run.driving.acquire(blocking=False):
+            _here.nesting = getattr(_here, "nesting", 0) + 1
+            try:
+                computation.observed = bool(self._observers)
+                while mailbox:
+                    event, arguments = mailbox.popleft()
+                    computation.now_ms = int(time.time() * 1000)
+                    event(computation, *arguments)
+                    self._act(run, jobs)
+            except Exception as error:  # a fault of ours: it ends this run, not the thread or the process
+                self._crash(run, error)
+            finally:
+                _here.nesting -= 1
+                run.driving.release()
+
+    def _act(self, run: Run, jobs: list[Job]) -> None:
+        computation = run.computation
+        actions = computation.actions
+        while actions:
+            action = actions.popleft()
+            kind = type(action)
+            if isinstance(action, Send):
+                if type(action.operation) is Subscribe:
+                    with self._lock:
+                        self._interested.setdefault(action.operation.promise, []).append(run)
+                computation.answered(action, self._store.call((action.operation,))[0])
+            elif isinstance(action, (Call, Step, Close)):
+                jobs.append((run, action))
+            elif isinstance(action, Observe):
+                self._observers.publish(action.event)
+            elif isinstance(action, Wake):
+                self._timers.after(action.delay_s, lambda node=action.node: self._bring(run, Computation.woke, node))  # type: ignore[misc]
+            elif isinstance(action, Stuck):
+                computation.stuck(encode_error(action.error, DEFAULT))
+            elif kind is Done:
+                self._runs.pop(run.id, None)
+                if action.record is not None and not self._store.in_place:
+                    # A store that answers later may tell later too; our own settlement is news enough.
+                    self._inbox.append(NotifyMessage(self._notice_address, action.record))
+
+    def _bring(self, run: Run, event: Callable[..., None], *arguments: Any) -> None:
+        """Bring an event from a thread that does no work of its own (timers)."""
+        jobs: list[Job] = []
+        self._post(run, jobs, event, *arguments)
+        self._work_off(jobs)
+
+    def _work_off(self, jobs: list[Job]) -> None:
+        self._read_inbox(jobs)
+        for job in jobs:
+            self._workers.put(job)
+
+    def _crash(self, run: Run, error: Exception) -> None:
+        logger.error("run %s was dropped because of a fault in the runtime; please report it", run.id, exc_info=error)
+        run.computation.finished = True
+        run.computation.actions.clear()
+        self._runs.pop(run.id, None)
+        with self._lock:
+            handles = self._handles.pop(run.id, [])
+        shutdown = ResonateShutdownError(f"{run.id} was dropped because of a fault in the runtime: {error!r}")
+        shutdown.__cause__ = error
+        for handle in handles:
+            handle._fail(shutdown)
+
+    # ---- messages and handles --------------------------------------------------------------------------------------------------------
+
+    def _hear(self, message: Message) -> None:
+        """The store's listener. Within a drive the message waits in the inbox until the drive is over."""
+        self._inbox.append(message)
+        if getattr(_here, "nesting", 0):
+            return
+        if threading.current_thread() is threading.main_thread():
+            self._timers.after(0.0, lambda: self._work_off([]))  # where no Ctrl-C can hit a computation half-way
+        else:
+            self._work_off([])
+
+    def _read_inbox(self, jobs: list[Job]) -> None:
+        _here.nesting = getattr(_here, "nesting", 0) + 1
+        try:
+            while self._inbox:
+                try:
+                    message = self._inbox.popleft()
+                except IndexError:
+                    return  # another thread took it
+                if isinstance(message, NotifyMessage):
+                    self._notice(message.promise, jobs)
+                else:
+                    self._accept(message, jobs)
+        finally:
+            _here.nesting -= 1
+
+    def _notice(self, record: PromiseRecord, jobs: list[Job]) -> None:
+        self._settle_handles(record)
+        with self._lock:
+            interested = self._interested.pop(record.id, ())
+        for run in interested:
+            self._post(run, jobs, Computation.noticed, record)
+        own = self._runs.get(record.id)
+        if own is not None:
+            self._post(own, jobs, Computation.settled_outside, record)
+
+    def _accept(self, message: TaskMessage, jobs: list[Job]) -> None:
+        """Claim the work that a message offers. Losing the race for it is normal."""
+        if self._stopped:
+            return
+        claimed = self._store.call((ClaimTask(message.id, message.counter, self._pid, self._ttl_ms),))[0]
+        if not isinstance(claimed, Claimed):
+            logger.debug("task %s is not ours: %s", message.id, claimed)
+            return
+        run = self._runs.get(message.root)
+        if run is not None:
+            self._post(run, jobs, Computation.resumed, claimed.lease, claimed.leaf)
+            return
+        try:
+            command = self._invocation(claimed.root)
+        except Exception as error:
+            value = encode_error(error, DEFAULT)
+            self._store.call((SettlePromise(claimed.root.id, "REJECTED", value, claimed.root.id, adopt=True, lease=claimed.lease),))
+            return
+        self._post(self._add_run(claimed.root, command), jobs, Computation.start, claimed.lease)
+
+    def _invocation(self, record: PromiseRecord) -> Command[Any]:
+        """The call that a promise asks for. Raises an error that says what is wrong with it."""
+        asked = DEFAULT.decode(record.param)
+        if not isinstance(asked, dict) or not isinstance(asked.get("func"), str):
+            raise ValueError(f"promise {record.id} asks for no function: its param must be an object with `func`, `args` and `version`")
+        name, version = asked["func"], asked.get("version", 0)
+        try:
+            _, func, version = self._registry.get(name, version if isinstance(version, int) else 0)
+        except ValueError as error:
+            known = ", ".join(sorted({each for each, _, _ in self._registry.functions()})) or "none"
+            raise ValueError(f"{error}. Register it in this process, or call one of the registered functions: {known}.") from None
+        args, kwargs = tuple(asked.get("args") or ()), dict(asked.get("kwargs") or {})
+        kind = record.lineage.kind if record.lineage else "rpc"
+        command: Command[Any] = LFI(record.id, kind, name, func, args, kwargs, version=version)
+        command.key = record.key_for_create
+        command.arguments = label_arguments(func, args, kwargs) if self._observers else ()
+        return command
+
+    def _add_handle(self, handle: Handle[Any]) -> None:
+        with self._lock:
+            self._handles.setdefault(handle.id, []).append(handle)
+
+    def _drop_handle(self, handle: Handle[Any]) -> None:
+        with self._lock:
+            kept = [each for each in self._handles.pop(handle.id, []) if each is not handle]
+            if kept:
+                self._handles[handle.id] = kept
+
+    def _settle_handles(self, record: PromiseRecord) -> None:
+        with self._lock:
+            handles = self._handles.pop(record.id, ())
+        for handle in handles:
+            handle._settle(record)
+
+    def _keep_alive(self) -> None:
+        """Extend our leases at half their length, for as long as there are runs."""
+        if not self._beating:
+            self._beating = True
+            self._timers.after(self._ttl_ms / 2000, self._beat)
+
+    def _beat(self) -> None:
+        self._beating = False
+        if self._runs:
+            self._store.call((Heartbeat(self._pid),))
+            self._keep_alive()
+
+    # ---- user code: called by workers, with no lock and no right to drive -------------------------------------------------------------
+
+    def _perform(self, job: Job) -> list[Job]:
+        run, action = job
+        jobs: list[Job] = []
+        if isinstance(action, Step):
+            self._post(run, jobs, *self._step(run, action.node, action.source))
+        elif isinstance(action, Call):
+            self._post(run, jobs, *self._call(run, action.node))
+        elif action is None:
+            self._drive(run, jobs)
+        else:
+            self._close(action.node.frame)
+        if self._inbox:
+            self._read_inbox(jobs)
+        return jobs
+
+    def _call(self, run: Run, node: Node) -> Stepped:
+        command = node.command
+        assert command is not None and command.func is not None
+        info = Info(node.attempt, command.key, command.option.tags, node.deadline / 1000, command.version)
+        frame = node.frame = Frame(Context(node.id, info, self._registry, self._dependencies), run.variables.copy())
+        if self._observers:
+            limit = self._attempts_limit(command)
+            self._observers.publish(AttemptStarted(run.computation.origin, node.id, time.time(), node.attempt, limit))
+        try:
+            result = frame.variables.run(command.func, frame.context, *command.args, **command.kwargs)
+        except BaseException as error:  # whatever user code raises is that function's failure, never the thread's
+            return self._failure(node, error)
+        if isinstance(result, (GeneratorType, CoroutineType)):
+            frame.generator = result
+            return self._advance(run, node, frame, result.send, None)
+        return self._success(node, result)
+
+    def _step(self, run: Run, node: Node, source: Node | Promise[Any]) -> Stepped:
+        frame: Frame = node.frame
+        if isinstance(source, Promise):
+            return self._advance(run, node, frame, frame.generator.send, source)
+        try:
+            value, error = self._outcome(source)
+        except Exception as damaged:
+            value, error = None, damaged
+        if error is not None:
+            return self._advance(run, node, frame, frame.generator.throw, error)
+        return self._advance(run, node, frame, frame.generator.send, value)
+
+    def _outcome(self, node: Node) -> tuple[Any, BaseException | None]:
+        """(value, None) or (None, error) of a settled node. Raises when what is stored cannot be read."""
+        if node.failure is not None:
+            return None, node.failure
+        if node.raw is not NO_VALUE:
+            return (None, node.raw) if node.outcome is not None and node.outcome[0] == "REJECTED" else (node.raw, None)
+        assert node.record is not None
+        outcome = outcome_of(node.record, encoder_for(node.command.option.encoder if node.command else None))
+        return (outcome.value, None) if isinstance(outcome, Ok) else (None, outcome.value)
+
+    def _advance(self, run: Run, node: Node, frame: Frame, resume: Callable[[Any], Any], value: Any) -> Stepped:
+        while True:
+            try:
+                yielded = frame.variables.run(resume, value)
+            except StopIteration as stop:
+                return self._success(node, stop.value)
+            except BaseException as error:  # as above
+                return self._failure(node, error)
+            if type(yielded) in _COMMANDS:
+                try:
+                    self._prepare(yielded)
+                except Exception as error:
+                    resume, value = frame.generator.throw, error  # raised where the command was yielded
+                    continue
+                return Computation.yielded, node, yielded
+            if type(yielded) is Promise and yielded.cid == run.id:
+                return Computation.yielded, node, yielded
+            self._close(frame)
+            return self._failure(node, _not_durable(node, yielded, run.id))
+
+    def _prepare(self, command: Command[Any]) -> None:
+        """What only user code or encoders can say of a command. Raises `ValueNotStorable` when its arguments cannot be stored."""
+        option = command.option
+        observed = bool(self._observers)
+        if command.kind == "run":
+            if observed:
+                command.arguments = label_arguments(command.func, command.args, command.kwargs)
+            command.key = option.key_for(command.id)
+            return
+        if command.kind == "sleep":
+            command.key = command.id
+            command.param = DEFAULT.encode(None)
+            command.arguments = (("secs", f"{command.kwargs['secs']:g}"),)
+            return
+        command.key = option.key_for(command.id)
+        encoder = encoder_for(option.encoder)
+        if command.kind == "promise":
+            command.param = encoder.encode(command.args[0]) if command.args[0] is not None else NOTHING
+            command.arguments = label_data(command.args[0]) if observed else ()
+            return
+        command.version = option.version or command.version
+        command.target = self._store.address(option.target)
+        record = {"func": command.name, "args": command.args, "kwargs": dict(command.kwargs), "version": command.version}
+        command.param = encoder.encode(record)
+        if observed:
+            command.arguments = label_arguments(self._registry.find(command.name), command.args, command.kwargs)
+
+    def _success(self, node: Node, value: Any) -> Stepped:
+        command = node.command
+        assert command is not None
+        if not command.option.durable:
+            return Computation.returned, node, NOTHING, value
+        try:
+            encoded = encoder_for(command.option.encoder).encode(value)
+        except Exception as error:  # the user's encoder may raise anything
+            return self._failure(node, _not_storable(command, error))
+        return Computation.returned, node, encoded, value if type(value) in _PLAIN else NO_VALUE
+
+    def _failure(self, node: Node, error: BaseException) -> Stepped:
+        command = node.command
+        assert command is not None
+        if not isinstance(error, Exception):
+            ended = StepEnded(
+                f"{command.name} raised {type(error).__name__}({safe_text(error)}). A durable function cannot end its process: "
+                "return a value, or raise an Exception."
+            )
+            ended.__cause__ = error
+            error = ended
+        text = f"{type(error).__name__}: {safe_text(error)}"[:ERROR_TEXT_LIMIT]
+        delay = self._retry_delay(command, node.attempt, error)
+        durable = command.option.durable
+        encoded = encode_error(error, encoder_for(command.option.encoder)) if durable else NOTHING
+        return Computation.failed, node, encoded, NO_VALUE if durable else error, text, delay, self._attempts_limit(command)
+
+    def _retry_delay(self, command: Command[Any], attempt: int, error: Exception) -> float | None:
+        if isinstance(error, (NotDurable, StepEnded, ValueNotStorable, *command.option.non_retryable_exceptions)):
+            return None
+        assert command.func is not None
+        try:
+            delay = command.option.policy_for(command.func).next(attempt)
+        except Exception:
+            logger.exception("the retry policy of %s failed; there is no further attempt", command.name)
+            return None
+        return None if delay is None else max(0.0, float(delay))
+
+    def _attempts_limit(self, command: Command[Any]) -> int | None:
+        assert command.func is not None
+        try:
+            retries = getattr(command.option.policy_for(command.func), "max_retries", 0)
+        except Exception:
+            return None
+        return int(retries) + 1 if isinstance(retries, int) and retries < 1_000_000 else None
+
+    def _close(self, frame: Frame | None) -> None:
+        """Close a generator that nobody waits for; what its `finally` blocks raise is told to the log alone."""
+        if frame is None or frame.generator is None:
+            return
+        try:
+            frame.variables.run(frame.generator.close)
+        except BaseException as error:  # a generator that yields on while it is closed, or raises anything
+            logger.warning("closing %s failed: %r", frame.context.id, error)
+
+
+_here = threading.local()
+
+
+def _not_storable(command: Command[Any], error: Exception) -> Exception:
+    if not isinstance(error, ValueNotStorable):
+        return error
+    return ValueNotStorable(f"the result of `{command.name}` cannot be stored: {error}")
+
+
+def _not_durable(node: Node, yielded: Any, run_id: str) -> NotDurable:
+    name = node.command.name if node.command else node.id
+    if type(yielded) is Promise:
+        return NotDurable(f"{name} awaited the promise {yielded.id}, which belongs to the run {yielded.cid}, not to {run_id}. "
+                          "Ask for its outcome by `ctx.rpc`, or share a promise by `ctx.promise(id=...)`.")  # fmt: skip
+    kind = type(yielded).__name__
+    return NotDurable(
+        f"{name} ({node.id}) yielded a `{kind}`, which is no durable command. Yield what `ctx` gives: "
+        "`yield ctx.run(f, x)`, `ctx.begin_run`, `ctx.rpc`, `ctx.sleep(1.0)`, `ctx.promise()`, or a promise that one of them gave."
+    )

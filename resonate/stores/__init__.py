@@ -1,0 +1,5 @@
+"""Where promises live. Every store answers the operations of `resonate.protocol`."""
+
+from resonate.stores.local import LocalStore
+
+__all__ = ["LocalStore"]

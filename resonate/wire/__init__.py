@@ -1,0 +1,1 @@
+"""Translations between the neutral vocabulary of `resonate.protocol` and what the servers speak. No sockets here."""
