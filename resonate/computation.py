@@ -29,8 +29,9 @@ and nobody waits for anything external, the run waits for itself and can never g
 The ambiguous cases:
 - A promise may be settled by somebody else while we work on it. Settling asks to adopt what is there, so the store's word is taken.
 - A node that was awaited is forgotten here, so that a long run stays small; awaiting its promise once more reads it from the store.
-- A function that returns or raises while calls it began are open waits for them first, and drops their outcomes (guide: structured
-  concurrency); only then is it settled or retried. Each attempt numbers its children from 1 again, so finished ones are found, not run again.
+- A function that returns or raises while calls it began are open waits for them first, and drops their outcomes (structured
+  concurrency); only then is it settled or retried. Each attempt numbers its children from 1 again, so what is finished is found
+  and not run again.
 
 Nothing here looks at a clock: the driver sets `now_ms` before each event.
 """
@@ -493,7 +494,8 @@ class Computation:
             self._send(Park(self.lease, names, self._address, self.root.deadline), self.root, Computation._answered_park)
         elif not self.waiting:
             blocked = ", ".join(node.id for node in self._nodes.values() if node.phase in (BLOCKED, ENDING))
-            self.actions.append(Stuck(RunStuck(f"{self.root.id} can never go on: {blocked} wait for each other. Await a promise that settles.")))
+            why = f"{self.root.id} can never go on: {blocked} wait for each other. Await a promise that settles."
+            self.actions.append(Stuck(RunStuck(why)))
 
     def _watch(self) -> None:
         unwatched, self._unwatched = self._unwatched, []

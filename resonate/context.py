@@ -115,7 +115,7 @@ class Context:
         self, *, id: str | None = None, timeout: float | None = None, idempotency_key: str | None = None, data: Any = None,
         tags: dict[str, str] | None = None,
     ) -> RFI[Any]:  # fmt: skip
-        """A promise that somebody else settles, a person for instance: `promise = yield ctx.promise(id="approval")`, `value = yield promise`.
+        """A promise that somebody else settles: `promise = yield ctx.promise(id="approval")`, later `value = yield promise`.
 
         `timeout` is in seconds; `data` travels with the promise. TypeError for a value of the wrong kind.
         """

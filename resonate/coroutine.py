@@ -142,4 +142,4 @@ def plain_function(func: Any) -> Callable[..., Any]:
     if type(func) is FunctionType:
         return func
     inner = getattr(func, "func", None)
-    return inner if type(inner) is FunctionType and hasattr(func, "begin_rpc") else func  # type: ignore[no-any-return]
+    return inner if type(inner) is FunctionType and hasattr(func, "begin_rpc") else func

@@ -21,7 +21,7 @@ import math
 import sys
 import traceback
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from resonate.errors import ValueNotStorable
 from resonate.models.encoder import Encoder
@@ -48,10 +48,10 @@ class DefaultEncoder:
     >>> encoder = DefaultEncoder()
     >>> encoder.decode(encoder.encode({"day": 3, "shape": (2, 5)}))
     {'day': 3, 'shape': (2, 5)}
-    >>> encoder.encode([1, object()])
+    >>> encoder.encode([1, object()])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    resonate.errors.ValueNotStorable: $[1] is an `object`, which cannot be stored. Return JSON-like values (numbers, text, lists, dicts, dates, dataclasses), or give the step an encoder.
+    resonate.errors.ValueNotStorable: $[1] is an `object`, which cannot be stored. ...
     """
 
     def encode(self, obj: Any, /) -> Encoded:
@@ -354,9 +354,9 @@ def _rebuild_error(cls: type[Exception], arguments: tuple[Any, ...], state: dict
     # The `__new__` of the nearest class that is written in C: the class's own constructor may want other arguments, or do things.
     native = next(base for base in cls.__mro__ if not base.__flags__ & (1 << 9))  # Py_TPFLAGS_HEAPTYPE: a class made in Python
     try:
-        error = cast("Exception", native.__new__(cls, *arguments))
+        error = native.__new__(cls, *arguments)
     except Exception:
-        error = cast("Exception", BaseException.__new__(cls)) if native is Exception else RemoteError(cls.__name__, str(arguments))
+        error = BaseException.__new__(cls) if native is Exception else RemoteError(cls.__name__, str(arguments))
     error.args = arguments
     vars(error).update(state)
     return error

@@ -232,7 +232,8 @@ class Machine:
         if operation.root == record.id:
             raise refusal(40000, f"promise {record.id} cannot wait for itself")
         callback_id = f"__resume:{operation.root}:{record.id}"
-        return self._listen(record, CallbackRecord(callback_id, "resume", record.id, operation.root, operation.recv, operation.timeout, now))
+        callback = CallbackRecord(callback_id, "resume", record.id, operation.root, operation.recv, operation.timeout, now)
+        return self._listen(record, callback)
 
     def _subscribe(self, operation: Subscribe, now: int) -> tuple[PromiseRecord, CallbackRecord | None]:
         record = self._touch(self._promise(operation.promise), now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -94,7 +95,7 @@ def check_option(name: str, value: Any) -> None:
     if not accepts(value):
         raise TypeError(f"{name} must be `{expected}`, got {type(value).__name__}")
     if name == "timeout":
-        if value != value or value in (float("inf"), float("-inf")):
+        if not math.isfinite(value):
             raise ValueError(f"timeout must be a finite number of seconds, got {value}")
         if value < 0:
             raise ValueError("timeout must be greater than or equal to zero")

@@ -80,7 +80,8 @@ class Registry:
     def functions(self) -> list[tuple[str, int, Callable[..., Any]]]:
         """(name, version, function) of all that is registered, by name and version."""
         with self._lock:
-            return [(name, version, versions[version][1]) for name, versions in sorted(self._by_name.items()) for version in sorted(versions)]
+            entries = [entry for versions in self._by_name.values() for entry in versions.values()]
+        return sorted(((name, version, func) for name, func, version in entries), key=lambda each: each[:2])
 
     def _put(self, entry: Entry) -> None:
         self._by_name.setdefault(entry[0], {})[entry[2]] = entry

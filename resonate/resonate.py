@@ -93,7 +93,10 @@ class Resonate:
         cls, dependencies: Dependencies | None = None, group: str = "default", log_level: int | str = logging.INFO,
         pid: str | None = None, registry: Registry | None = None, ttl: int = 10, workers: int | None = None,
     ) -> Self:  # fmt: skip
-        """A client whose promises live in the memory of this process. `ttl` is the lease in seconds, `workers` how many functions run at once."""
+        """A client whose promises live in the memory of this process.
+
+        `ttl` is the lease in seconds, `workers` how many functions run at once (at most 32; without it, as many as there are processors).
+        """
         return cls(dependencies=dependencies, group=group, log_level=log_level, pid=pid, registry=registry, ttl=ttl, workers=workers)
 
     def __repr__(self) -> str:
@@ -140,10 +143,10 @@ class Resonate:
         target: str | None = None, timeout: float | None = None, version: int | None = None,
     ) -> Resonate:  # fmt: skip
         """A copy of this client with other options for what it launches; the client itself is not changed. `timeout` is in seconds."""
-        given = dict(
-            encoder=encoder, idempotency_key=idempotency_key, retry_policy=retry_policy, tags=tags, target=target, timeout=timeout,
-            version=version,
-        )  # fmt: skip
+        given = {
+            "encoder": encoder, "idempotency_key": idempotency_key, "retry_policy": retry_policy, "tags": tags, "target": target,
+            "timeout": timeout, "version": version,
+        }  # fmt: skip
         for name, value in given.items():
             if value is not None:
                 check_option(name, value)
@@ -320,6 +323,7 @@ class _Shared:
             return self._runtime
 
     def stop(self, timeout_s: float) -> None:
+        """Stop the runtime, if there is one; the next use starts another."""
         with self._lock:
             runtime, self._runtime = self._runtime, None
         if runtime is not None:

@@ -203,9 +203,11 @@ class Runtime:
             if run.computation.origin != origin:
                 continue
             with run.driving:
-                for node in run.computation.running():
-                    if node.command is not None and node.command.kind == "run" and node.phase in (CALLING, BLOCKED, ENDING, RETRYING):
-                        events.append(AttemptStarted(origin, node.id, time.time(), node.attempt, None))
+                events += [
+                    AttemptStarted(origin, node.id, time.time(), node.attempt, None)
+                    for node in run.computation.running()
+                    if node.attempt and node.phase in (CALLING, BLOCKED, ENDING, RETRYING)
+                ]
             jobs: list[Job] = []
             self._drive(run, jobs)  # what arrived while we held the right to drive
             self._work_off(jobs)
@@ -412,7 +414,8 @@ class Runtime:
 
     def _call(self, run: Run, node: Node) -> Stepped:
         command = node.command
-        assert command is not None and command.func is not None
+        assert command is not None
+        assert command.func is not None
         info = Info(node.attempt, command.key, command.option.tags, node.deadline / 1000, command.version)
         frame = node.frame = Frame(Context(node.id, info, self._registry, self._dependencies), run.variables.copy())
         if self._observers:

@@ -63,7 +63,7 @@ class PromiseStore:
         return self._settle("REJECTED_CANCELED", id, ikey, strict, headers, data)
 
     def callback(self, promise_id: str, root_promise_id: str, recv: str, timeout: int) -> tuple[DurablePromise, str | None]:
-        """Resume the run `root_promise_id` when `promise_id` settles. Gives the promise and the callback's id, None when nothing was made."""
+        """Resume the run `root_promise_id` when `promise_id` settles. Gives the promise, and the callback's id if one was made."""
         record, callback = self._ask(RegisterCallback(promise_id, root_promise_id, recv, timeout))
         return self._promise(record), callback and callback.id
 
