@@ -6,9 +6,8 @@ import logging
 import random
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
 from inspect import isfunction
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from resonate.coroutine import LFC, LFI, RFC, RFI, Command, plain_function
 from resonate.options import Options
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
     from resonate.registry import Registry
 
 
-@dataclass(frozen=True, slots=True)
-class Info:
+class Info(NamedTuple):
     """Facts about this execution. `attempt` counts from 1; `timeout` is the deadline in seconds since the epoch."""
 
     attempt: int
@@ -44,13 +42,11 @@ class Context:
     41
     """
 
-    __slots__ = ("_children", "_dependencies", "_logger", "_registry", "id", "info", "random", "time")
+    __slots__ = ("_children", "_dependencies", "_logger", "_registry", "id", "info")
 
     def __init__(self, id: str, info: Info, registry: Registry, dependencies: Dependencies) -> None:
         self.id = id
         self.info = info
-        self.time = Time(self)
-        self.random = Random(self)
         self._children = 0
         self._registry = registry
         self._dependencies = dependencies
@@ -65,6 +61,16 @@ class Context:
         if self._logger is None:
             self._logger = _IdAdapter(logging.getLogger("resonate.functions"), {"promise": self.id})
         return self._logger
+
+    @property
+    def time(self) -> Time:
+        """The time, recorded: `now = yield ctx.time.time()`."""
+        return Time(self)
+
+    @property
+    def random(self) -> Random:
+        """Random numbers, recorded: `x = yield ctx.random.random()`."""
+        return Random(self)
 
     def get_dependency(self, key: str, default: Any = None) -> Any:
         """The object that `Resonate.set_dependency` gave under that name, or `default`. TypeError when the name is not text."""

@@ -349,6 +349,7 @@ class Function[**P, R]:
         self._options = options
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the plain function: nothing is stored."""
         return self._func(*args, **kwargs)
 
     def __eq__(self, other: object) -> bool:
