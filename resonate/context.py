@@ -126,7 +126,8 @@ class Context:
         `timeout` is in seconds; `data` travels with the promise. TypeError for a value of the wrong kind.
         """
         generated = self._next_id()
-        command: RFI[Any] = RFI(generated, "promise", id or "promise", None, (data,))
+        name = id.removeprefix(f"{self.id}.") if id else "promise"
+        command: RFI[Any] = RFI(generated, "promise", name, None, (data,))
         return command.options(id=id, timeout=timeout, idempotency_key=idempotency_key, tags=tags)
 
     def sleep(self, secs: float) -> RFC[None]:
