@@ -1,0 +1,31 @@
+# The verbs of this project. Each is a short script in tools/; `make help` lists them.
+# PYTHON=/path/to/python chooses the interpreter, otherwise tools/find-python looks for one.
+.PHONY: help demo lab test check bench clean
+.DEFAULT_GOAL := help
+
+help:  ## list the verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+
+demo:  ## run the first notebook here, in the terminal
+	@tools/setup demo
+	@.venv/bin/python tools/demo.py
+
+lab:  ## open the notebooks in JupyterLab
+	@tools/setup lab
+	@tools/lab
+
+test:  ## run every check and test that this machine can run
+	@tools/setup test
+	@.venv/bin/python tools/test.py $(TEST)
+
+check:  ## lint and type-check only
+	@tools/setup test
+	@.venv/bin/python tools/test.py --only check
+
+bench:  ## measure against the floor and resonate-sdk 0.6.7, and rewrite benchmarks/RESULTS.md
+	@tools/setup demo
+	@.venv/bin/python benchmarks/run.py $(BENCH)
+
+clean:  ## remove everything that make has made
+	@rm -rf .venv .venv-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,68 @@
+"""Durable functions in a notebook, watched live: `%load_ext resonate_notebook` gives the magic `%resonate`.
+
+Every verb of the magic is a function here too, because magics cannot live in modules.
+
+    import resonate_notebook as rn
+
+    rn.register(pipeline)
+    run = rn.run("demo.1", "pipeline", days=31)
+    run.result(timeout=60)
+"""
+
+from __future__ import annotations
+
+from IPython.core.interactiveshell import InteractiveShell
+
+from resonate_notebook.arguments import Mistake
+from resonate_notebook.runs import Run
+from resonate_notebook.session import (
+    attach,
+    cancel,
+    config,
+    connect,
+    functions,
+    ps,
+    register,
+    reject,
+    resolve,
+    run,
+    status,
+    tree,
+    wait,
+)
+
+__all__ = [
+    "Mistake",
+    "Run",
+    "attach",
+    "cancel",
+    "config",
+    "connect",
+    "functions",
+    "load_ipython_extension",
+    "ps",
+    "register",
+    "reject",
+    "resolve",
+    "run",
+    "status",
+    "tree",
+    "unload_ipython_extension",
+    "wait",
+]
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """`%load_ext resonate_notebook`: the magics, their completion, and a line that says where the kernel is connected."""
+    from resonate_notebook import magics, runs
+
+    magics.install(shell)
+    runs.say(f"{status()} · %resonate? lists the verbs")
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """`%unload_ext resonate_notebook`: everything is stopped and taken away. Runs in memory end."""
+    from resonate_notebook import magics, session
+
+    magics.remove(shell)
+    session.end()

@@ -1,0 +1,364 @@
+"""Follows every run of one client: facts in, pictures out.
+
+Two daemon threads, whatever the number of runs:
+
+- The *flusher* wakes ten times a second, takes what the subscription holds, feeds the models and publishes what has changed. Nothing
+  else publishes to the page after a display has been made, so batches leave in the order of their numbers.
+- The *commander* carries out what buttons ask for. A button's message only lands in its queue, and its answer leaves by the flusher.
+
+`lock` guards the models and what is known of the runs. It is never held while publishing or while calling the store. A loop
+that meets an error logs it to `resonate_notebook` and goes on; neither thread prints, calls `display`, or runs a user's function.
+
+One display is one mime bundle: the widget's view, a picture (SVG) and the text tree. When the run has ended the same display is
+published again with the final picture, so that what is saved, printed or committed is the finished graph. The widget's view stays
+in that bundle: JupyterLab (4.6 was read and tried) disposes of a renderer whose preferred type goes away, so without it the live
+graph would turn into a still picture under the reader's hands; nbconvert and GitHub take the SVG since no widget state is saved.
+A page opened without its kernel has no model for the view, therefore a kernel that stops publishes every display once more, without it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+import weakref
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Final
+
+from IPython.core.interactiveshell import InteractiveShell
+
+from resonate import Resonate
+from resonate.events import Event
+from resonate_notebook.model import RunModel
+from resonate_notebook.svg import render_svg
+from resonate_notebook.text import render_text
+
+if TYPE_CHECKING:
+    from resonate_notebook.widget import GraphWidget
+
+FLUSH_INTERVAL_S: Final = 0.1
+PICTURE_INTERVAL_S: Final = 0.5
+"""How often a live display without a widget is drawn again."""
+TICK_INTERVAL_S: Final = 2.0
+TROUBLE_PAUSE_S: Final = 1.0
+CLOSE_LIMIT_S: Final = 1.5
+FINISHED_RUNS_MAX: Final = 200
+CATCH_UP_LIMIT_S: Final = 1.0
+COMMANDS_MAX: Final = 1_000
+
+LOG: Final = logging.getLogger("resonate_notebook")
+LOG.addHandler(logging.NullHandler())  # Else Python would print errors of our threads into whatever cell is running.
+
+
+@dataclass(slots=True)
+class Settings:
+    """What `%resonate config` sets. `render` is auto, widget, svg, text or off; `stable` leaves out times and random ids."""
+
+    render: str = "auto"
+    stable: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Display:
+    """One place in the page that shows a run: its id there, who publishes it, and the widget in it if there is one."""
+
+    id: str
+    publish: Callable[..., None]
+    mode: str
+    widget: GraphWidget | None = None
+    drawn_at: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class Followed:
+    """One run that is followed: its picture and everything that shows it."""
+
+    model: RunModel
+    widgets: weakref.WeakSet[GraphWidget] = field(default_factory=weakref.WeakSet)
+    displays: list[Display] = field(default_factory=list)
+    changed: bool = True
+    owed: bool = False
+    """A kernel that nobody watches launched it with the magic and shows it when it is waited for."""
+
+
+class Follower:
+    """The models of all runs of `client`, kept up to date and published; at most `FINISHED_RUNS_MAX` finished ones."""
+
+    def __init__(self, client: Resonate, settings: Settings) -> None:
+        self.client = client
+        self.settings = settings
+        self.lock = threading.RLock()
+        self.runs: dict[str, Followed] = {}
+        self.busy = False
+        self.trouble = ""
+        self._closed = False
+        self._resync = False
+        self._subscription = client.subscribe()
+        self._commands: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._outbox: deque[tuple[GraphWidget, dict[str, Any]]] = deque()
+        self._ended: deque[tuple[Followed, Display]] = deque(maxlen=FINISHED_RUNS_MAX)
+        self._stopping = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._flush_forever, name="resonate-flusher", daemon=True),
+            threading.Thread(target=self._command_forever, name="resonate-commander", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    # ---- facts in ------------------------------------------------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """Takes in what the subscription holds. Any thread may; the lock keeps the order of facts."""
+        with self.lock:
+            events = self._subscription.read(timeout_s=0)
+            try:
+                for event in events:
+                    self._take(event)
+            except BaseException:  # An interrupt may fall in here; what was read and not taken comes back by a snapshot.
+                self._resync = True
+                raise
+
+    def _take(self, event: Event) -> None:
+        followed = self.runs.get(event.run)
+        if followed is None:
+            where, label = self.client.where
+            followed = self.runs[event.run] = Followed(RunModel(event.run, where=where, where_label=label))
+            self._forget_oldest()
+        followed.model.apply(event)
+        followed.changed = True
+
+    def _forget_oldest(self) -> None:
+        finished = [run_id for run_id, followed in self.runs.items() if followed.model.settled and not followed.displays]
+        for run_id in finished[: max(0, len(finished) - FINISHED_RUNS_MAX)]:
+            del self.runs[run_id]
+
+    def follow(self, run_id: str) -> Followed | None:
+        """The run with this id, from a snapshot of the store where it is not followed yet; None when there is no such run."""
+        self.pump()
+        followed = self.runs.get(run_id)
+        return followed if followed is not None and followed.model.root is not None else self._refresh(run_id)
+
+    def _refresh(self, run_id: str) -> Followed | None:
+        events = self.client.snapshot(run_id)
+        with self.lock:
+            for event in events:
+                self._take(event)
+            return self.runs.get(events[0].run) if events else None
+
+    def catch_up(self, run_id: str) -> Followed | None:
+        """The run, with its end: for a run whose handle is done. The last facts may be a moment behind the handle."""
+        deadline = time.monotonic() + CATCH_UP_LIMIT_S
+        while (followed := self.follow(run_id)) is not None and not followed.model.settled and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return followed if followed is None or followed.model.settled else self._refresh(run_id)
+
+    def find(self, promise_id: str) -> Followed | None:
+        """The followed run that has this promise; a custom id tells nothing of its run."""
+        self.pump()
+        with self.lock:
+            return next((followed for followed in reversed(self.runs.values()) if followed.model.node(promise_id)), None)
+
+    # ---- pictures out --------------------------------------------------------------------------------------------------------
+
+    def text(self, followed: Followed, width: int = 80, *, colour: bool = False, rows_max: int = 200) -> str:
+        """The run as a text tree."""
+        with self.lock:
+            stable = self.settings.stable
+            return render_text(followed.model, time.time(), width=width, stable=stable, colour=colour, rows_max=rows_max)
+
+    def bundle(self, followed: Followed, mode: str, widget: GraphWidget | None = None) -> dict[str, Any]:
+        """The mime bundle that shows the run: text always, a picture unless `mode` is text, the widget's view if there is one."""
+        bundle: dict[str, Any] = {"text/plain": self.text(followed)}
+        if mode != "text":
+            with self.lock:
+                bundle["image/svg+xml"] = render_svg(followed.model, time.time(), stable=self.settings.stable)
+        return bundle if widget is None else {**widget.view_bundle(), **bundle}
+
+    def widget(self, followed: Followed) -> GraphWidget:
+        """A new live graph of the run."""
+        from resonate_notebook.widget import GraphWidget
+
+        def source() -> dict[str, Any]:
+            with self.lock:
+                followed.model.busy = self.busy
+                return followed.model.snapshot(time.time())
+
+        def post(widget: GraphWidget, message: dict[str, Any]) -> None:
+            if self._commands.qsize() < COMMANDS_MAX:
+                self._commands.put(lambda: self._obey(followed, widget, message))
+
+        widget = GraphWidget(source, post)
+        with self.lock:
+            if not followed.widgets:
+                followed.model.take_operations()  # Nobody has needed them; the snapshot holds them all.
+            followed.widgets.add(widget)
+            widget.wants_snapshot = True
+        return widget
+
+    def show(self, followed: Followed, mode: str) -> None:
+        """Shows the run in the cell that runs now, on the main thread; it stays live there until the run has ended."""
+        widget = self.widget(followed) if mode == "widget" else None
+        publish = InteractiveShell.instance().display_pub.publish
+        place = Display(uuid.uuid4().hex, publish, mode, widget, time.monotonic())
+        live = mode == "widget" or not followed.model.settled
+        if live and mode != "static":
+            publish(self.bundle(followed, mode, widget), {}, transient={"display_id": place.id})
+            with self.lock:
+                followed.displays.append(place)
+                followed.changed = True
+        else:
+            publish(self.bundle(followed, mode), {})
+
+    # ---- the flusher ---------------------------------------------------------------------------------------------------------
+
+    def _flush_forever(self) -> None:
+        pause_s = FLUSH_INTERVAL_S
+        while not self._stopping.wait(pause_s):
+            try:
+                pause_s = FLUSH_INTERVAL_S
+                self.pump()
+                if self._subscription.gap or self._resync:
+                    self._resync = False
+                    for run_id in [run_id for run_id, followed in list(self.runs.items()) if not followed.model.settled]:
+                        self._refresh(run_id)
+                self._flush()
+            except Exception as error:
+                pause_s = TROUBLE_PAUSE_S
+                self._note(error)
+
+    def _note(self, error: BaseException) -> None:
+        self.trouble = f"{type(error).__name__}: {error}"
+        LOG.error("The notebook's picture of the runs met an error and goes on.", exc_info=error)
+
+    def _flush(self) -> None:
+        while self._outbox:
+            widget, message = self._outbox.popleft()
+            widget.send(message)
+        now_s = time.monotonic()
+        with self.lock:
+            work = [followed for followed in self.runs.values() if followed.widgets or followed.displays]
+            changed = [followed for followed in work if followed.changed]
+            for followed in work:
+                followed.changed = False
+        for followed in work:
+            self._flush_widgets(followed, now_s)
+            self._flush_displays(followed, now_s, was_changed=followed in changed)
+
+    def _flush_widgets(self, followed: Followed, now_s: float) -> None:
+        model = followed.model
+        sends: list[tuple[GraphWidget, dict[str, Any]]] = []
+        with self.lock:
+            listening = [widget for widget in followed.widgets if widget.comm is not None and not widget.detached]
+            model.busy = self.busy
+            operations = model.take_operations() if listening else []
+            now_ms = model.relative_ms(time.time()) or 0
+            batch = {"kind": "ops", "seq": model.seq, "now": now_ms, "ops": operations}
+            whole: dict[str, Any] = {}
+            for widget in listening:
+                if widget.snapshot_due(now_s):
+                    whole = whole or model.snapshot(time.time())
+                    sends.append((widget, whole))
+                elif operations:
+                    sends.append((widget, batch))
+                elif not model.settled and now_s - widget.sent_at >= TICK_INTERVAL_S:
+                    sends.append((widget, {"kind": "tick", "now": now_ms}))
+        for widget, message in sends:
+            widget.sent_at = now_s
+            widget.send(message)
+
+    def _flush_displays(self, followed: Followed, now_s: float, *, was_changed: bool) -> None:
+        ended = followed.model.settled and not was_changed  # One quiet interval: what came with the end is in the picture.
+        with self.lock:
+            places = list(followed.displays)
+        for place in places:
+            due = place.mode != "widget" and was_changed and now_s - place.drawn_at >= PICTURE_INTERVAL_S
+            if not (ended or due):
+                followed.changed |= was_changed and place.mode != "widget"
+                continue
+            place.drawn_at = now_s
+            try:
+                if ended and place.widget is not None:
+                    # JupyterLab makes the view anew from the model's state, so that state has to hold the end.
+                    place.widget.send_state("snapshot")
+                self._publish(place, self.bundle(followed, place.mode, place.widget))
+            finally:
+                if ended:
+                    with self.lock:
+                        followed.displays.remove(place)
+                        self._ended.append((followed, place))
+
+    def _publish(self, place: Display, bundle: dict[str, Any]) -> None:
+        place.publish(bundle, {}, transient={"display_id": place.id}, update=True)
+
+    # ---- the commander -------------------------------------------------------------------------------------------------------
+
+    def _command_forever(self) -> None:
+        while (command := self._commands.get()) is not None:
+            try:
+                command()
+            except Exception as error:
+                self._note(error)
+
+    def _obey(self, followed: Followed, widget: GraphWidget, message: dict[str, Any]) -> None:
+        """Carries out what the page asks for. Its texts are foreign data: checked here, never evaluated."""
+        from resonate_notebook import actions
+
+        match message.get("kind"):
+            case "hello":
+                widget.greeted = widget.wants_snapshot = True
+                widget.detached = False
+            case "snapshot":
+                widget.wants_snapshot = True
+            case "detach":
+                widget.detached = True
+            case "detail":
+                self._outbox.append((widget, actions.detail(self, followed, str(message.get("id", "")))))
+            case "resolve" | "reject" | "cancel":
+                self._outbox.append((widget, actions.answer(self, followed, message)))
+            case _:
+                LOG.warning("The page sent a message of an unknown kind.")
+
+    # ---- the end -------------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Ends both threads within two seconds and leaves a still picture in every display. The client is the caller's to stop."""
+        if self._closed:
+            return
+        self._closed = True
+        self._stopping.set()
+        self._commands.put(None)
+        deadline = time.monotonic() + CLOSE_LIMIT_S
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        try:
+            self.pump()
+            with self.lock:
+                places = [(followed, place) for followed in self.runs.values() for place in followed.displays]
+                places += [(followed, place) for followed, place in self._ended if place.mode == "widget"]
+            for followed, place in places:
+                self._publish(place, self.bundle(followed, "svg"))
+        except Exception as error:  # The kernel may be half gone.
+            self._note(error)
+        self._subscription.close()
+
+
+def choose_mode(shell: Any, wanted: str) -> str:
+    """How runs are shown now: terminal, widget, svg, text, static (still pictures only) or off.
+
+    `auto` in a kernel depends on who asks. nbclient, nbval and papermill run cells with `allow_stdin` false, because there is nobody
+    to answer a question; JupyterLab, Notebook, VS Code and Colab send true, because there is. That is the very thing to know here,
+    it is in each request, and it needs no answer from the other side, unlike opening a comm and waiting for a hello. A tool with
+    a page but without standard input (Voilà) asks for widgets with RESONATE_NOTEBOOK_RENDER=widget.
+    """
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None:
+        return "off" if wanted == "off" else "terminal"
+    if wanted != "auto":
+        return wanted
+    get_parent = getattr(kernel, "get_parent", None)
+    parent = (get_parent("shell") or {}) if get_parent is not None else {}
+    return "widget" if parent.get("content", {}).get("allow_stdin") else "static"

@@ -1,0 +1,363 @@
+"""The picture of one run, built from facts: which calls there are, who called them, and in what state each of them is.
+
+The model is a tree of nodes, one for each promise, and it is fed with the events of `resonate.events` one at a time. It has no
+clock, thread or lock; whoever owns it feeds it and reads it from one thread at a time. An event costs a constant number of steps
+(the two exceptions, a settled run's open calls and a settled call's children, are each visited once in a run's life).
+
+Facts arrive twice, late and out of order, because a reader starts from a snapshot while live events are already on their way:
+
+- A promise is created once and settles at most once, so the first such fact stands and repeats change nothing.
+- Attempts go forward: attempt 1, its failure, attempt 2. A fact counts when it is further on, or newer, than what is known.
+- Nothing about attempts counts after a settlement.
+- A fact about an unknown promise, or under an unknown parent, is kept aside until that promise comes. What is kept is bounded.
+
+What a node shows follows from its own facts (`fact`), with one exception: when the run as a whole has settled, calls that never
+settled are shown as they are left. They are cancelled when the run was cancelled; else they are pending for ever, except those
+that were detached and go on by themselves. A later fact about such a call still wins, for the store is right.
+
+`caught` is inferred, since no event says it: a rejected call was caught when its parent made another call afterwards or resolved,
+and was not when the parent was then rejected with the same error.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from typing import Any, Final, NamedTuple
+
+from resonate.events import AttemptStarted, Event, PromiseCreated, PromiseSettled, RetryScheduled
+
+
+class Look(NamedTuple):
+    """How a state is written: its word, and its symbol in plain text."""
+
+    word: str
+    glyph: str
+
+
+STATES: Final = {  # In order of urgency: what asks for a person first, what needs no look last.
+    "waiting": Look("waiting for you", "◆"),
+    "rejected": Look("rejected", "✗"),
+    "timedout": Look("timed out", "⧖"),
+    "retrying": Look("retrying", "↻"),
+    "running": Look("running", "●"),
+    "sleeping": Look("sleeping", "☾"),
+    "pending": Look("pending", "○"),
+    "cancelled": Look("cancelled", "⊘"),
+    "resolved": Look("resolved", "✓"),
+    "recovered": Look("recovered", "✓"),
+}
+RANK: Final = {state: rank for rank, state in enumerate(STATES)}
+URGENT: Final = ("waiting", "rejected", "timedout", "retrying")
+LIVE: Final = frozenset({"running", "retrying", "sleeping", "waiting"})
+SETTLED: Final = frozenset({"resolved", "recovered", "rejected", "timedout", "cancelled"})
+ASIDE_LIMIT: Final = 10_000
+"""Facts about promises that are not known yet, kept for one run; further ones are dropped."""
+WIRE_ERROR_LIMIT: Final = 400
+"""Characters of an error's text in a message to the front-end."""
+
+_FIRST_STATE: Final = {"promise": "waiting", "sleep": "sleeping"}
+_WIRE_FIELDS: Final = ("s", "b", "e", "n", "m", "d", "x", "c")
+
+
+class Node:
+    """One promise of the run. Times are seconds since the epoch, or None where the moment has not come."""
+
+    __slots__ = (
+        "arguments", "attempt", "began_at", "caught", "children", "created_at", "detached", "due_at", "ended_at", "error", "fact",
+        "id", "index", "kind", "limit", "name", "newest_child", "open_children", "parent", "progress", "progress_at", "recovered",
+        "sent", "state", "working",
+    )  # fmt: skip
+
+    def __init__(self, index: int, parent: Node | None, event: PromiseCreated) -> None:
+        self.index, self.parent = index, parent
+        self.id, self.name, self.kind, self.arguments = event.id, event.name, event.kind, event.arguments
+        self.children: list[Node] = []
+        self.created_at = event.at
+        self.began_at: float | None = event.at if event.kind in _FIRST_STATE else None
+        self.ended_at: float | None = None
+        self.due_at: float | None = event.timeout_at if event.kind in _FIRST_STATE else None
+        self.attempt = 0
+        self.limit: int | None = None
+        self.error = ""
+        self.recovered = self.caught = False
+        # `fact` is the state by the node's own events, `state` the one to show.
+        self.fact = self.state = _FIRST_STATE.get(event.kind, "pending")
+        self.detached: bool = event.kind == "detached" or (parent is not None and parent.detached)
+        self.progress, self.progress_at = 0, event.at
+        self.newest_child: Node | None = None
+        self.open_children = 0
+        self.working = False
+        self.sent: tuple[Any, ...] = ()
+
+    def took_s(self, now_s: float) -> float | None:
+        """Answers how long this call has taken, up to `now_s` while it goes on; None when it has not begun."""
+        begun = self.began_at
+        if begun is None and self.state in {"resolved", "recovered", "rejected", "timedout", "retrying"}:
+            begun = self.created_at  # Its beginning was seen by another process.
+        if begun is None or self.state == "pending":
+            return None
+        return max(0.0, (now_s if self.ended_at is None else self.ended_at) - begun)
+
+
+class RunModel:
+    """The picture of one run.
+
+    `where` is "memory", "file" or "server", `where_label` the words for it. `seq` is the number of the last batch of operations.
+
+        model = RunModel("demo.1")
+        for event in client.snapshot("demo.1"):
+            model.apply(event)
+        model.summary()  # "demo.1 running, 18 of 31 settled, 1 waiting for you"
+    """
+
+    def __init__(self, run_id: str, *, where: str = "memory", where_label: str = "in memory") -> None:
+        self.run_id = run_id
+        self.where, self.where_label = where, where_label
+        self.busy = False
+        self.root: Node | None = None
+        self.nodes: list[Node] = []
+        self.counts: dict[str, int] = dict.fromkeys(STATES, 0)
+        self.newest_at = 0.0
+        self.seq = 0
+        self._by_id: dict[str, Node] = {}
+        self._open: dict[int, Node] = {}
+        self._working = 0  # Calls that run and do not merely wait for calls of their own.
+        self._uncaught: dict[int, list[tuple[float, int]]] = {}  # By parent: a heap of (end, index) of its rejected calls.
+        self._aside: dict[str, list[Event]] = {}
+        self._aside_count = 0
+        self._changed: dict[int, None] = {}
+        self._told_early: set[int] = set()  # Changes that a snapshot has told before their batch was taken.
+        self._sent_count = 0
+        self._sent_run: dict[str, Any] = {}
+
+    def node(self, id: str) -> Node | None:
+        """Answers the node of promise `id`, None when there is none."""
+        return self._by_id.get(id)
+
+    @property
+    def state(self) -> str:
+        """The run's own word: running while anything runs or retries, else what it waits for; its outcome when it has one."""
+        if self.root is None:
+            return "pending"
+        if self.root.state != "running" or self._working or self.counts["retrying"]:
+            return self.root.state
+        return next((state for state in ("waiting", "sleeping") if self.counts[state]), "running")
+
+    @property
+    def settled(self) -> bool:
+        """Says whether the run as a whole has its final state."""
+        return self.root is not None and self.root.fact in SETTLED
+
+    def summary(self) -> str:
+        """One sentence: the run's state, how much is settled, and what asks for a look."""
+        done = sum(self.counts[state] for state in SETTLED)
+        urgent = [f", {self.counts[state]:,} {STATES[state].word}" for state in URGENT if self.counts[state]]
+        return f"{self.run_id} {STATES[self.state].word}, {done:,} of {len(self.nodes):,} settled{''.join(urgent)}"
+
+    # ---- facts in ------------------------------------------------------------------------------------------------------------
+
+    def apply(self, event: Event) -> None:
+        """Takes in one fact. Facts of other runs, repeats and facts that come too late change nothing."""
+        if event.run != self.run_id:
+            return
+        self.newest_at = max(self.newest_at, event.at)
+        ready = deque((event,))
+        while ready:
+            added = self._take(ready.popleft())
+            if added is not None and self._aside:
+                late = self._aside.pop(added.id, [])
+                self._aside_count -= len(late)
+                ready.extend(late)
+
+    def _take(self, event: Event) -> Node | None:
+        if isinstance(event, PromiseCreated):
+            return self._create(event)
+        if isinstance(event, (AttemptStarted, RetryScheduled, PromiseSettled)):
+            node = self._by_id.get(event.id)
+            if node is None:
+                self._keep_aside(event.id, event)
+            elif node.fact in SETTLED:
+                pass
+            elif isinstance(event, PromiseSettled):
+                self._settle(node, event)
+            else:
+                self._attempt(node, event)
+        return None
+
+    def _keep_aside(self, until: str, event: Event) -> None:
+        if self._aside_count < ASIDE_LIMIT:
+            self._aside.setdefault(until, []).append(event)
+            self._aside_count += 1
+
+    def _create(self, event: PromiseCreated) -> Node | None:
+        if event.id in self._by_id:
+            return None
+        parent = None
+        if event.id != self.run_id:
+            if event.parent is None:
+                return None  # A second root has no place in this run's tree.
+            parent = self._by_id.get(event.parent)
+            if parent is None:
+                self._keep_aside(event.parent, event)
+                return None
+        node = Node(len(self.nodes), parent, event)
+        self.nodes.append(node)
+        self._by_id[node.id] = node
+        self._open[node.index] = node
+        self.counts[node.state] += 1
+        if parent is None:
+            self.root = node
+        else:
+            parent.children.append(node)
+            parent.open_children += 1
+            self._weigh(parent)
+            if parent.newest_child is None or node.created_at >= parent.newest_child.created_at:
+                parent.newest_child = node
+            self._judge_before(parent, node.created_at)
+        self._show(node)
+        return node
+
+    def _attempt(self, node: Node, event: AttemptStarted | RetryScheduled) -> None:
+        failed = isinstance(event, RetryScheduled)
+        progress = 2 * event.attempt + failed
+        if progress <= node.progress and event.at <= node.progress_at:
+            return
+        node.progress, node.progress_at = progress, event.at
+        node.attempt, node.limit = event.attempt, event.limit
+        if isinstance(event, RetryScheduled):
+            node.fact, node.due_at, node.error = "retrying", event.due, event.error
+        else:
+            node.fact, node.due_at = "running", None
+            node.began_at = event.at if node.began_at is None else min(node.began_at, event.at)
+        self._show(node)
+
+    def _settle(self, node: Node, event: PromiseSettled) -> None:
+        node.fact = "cancelled" if event.state == "canceled" else event.state
+        node.recovered = event.recovered
+        if event.recovered and node.fact == "resolved":
+            node.fact = "recovered"
+        node.ended_at, node.due_at = event.at, None
+        node.error = "" if node.fact in {"resolved", "recovered"} else event.error or node.error
+        self._open.pop(node.index, None)
+        self._show(node)
+        if node.fact == "rejected" and node.parent is not None:
+            heapq.heappush(self._uncaught.setdefault(node.parent.index, []), (event.at, node.index))
+            self._judge(node, node.parent)
+        for child in node.children:
+            if child.fact == "rejected":
+                self._judge(child, node)
+        if node is self.root:
+            for left in self._open.values():
+                self._show(left)
+
+    # ---- what follows from facts ---------------------------------------------------------------------------------------------
+
+    def _show(self, node: Node) -> None:
+        """Brings the shown state of `node`, and every count that depends on it, in line with the facts."""
+        state, root = node.fact, self.root
+        if state not in SETTLED and root is not None and root.fact in SETTLED:
+            if root.fact == "cancelled":
+                state, node.ended_at = "cancelled", root.ended_at
+            elif not node.detached:
+                state = "pending"
+        if state != node.state:
+            self.counts[node.state] -= 1
+            self.counts[state] += 1
+            if node.parent is not None:
+                node.parent.open_children += (node.state in SETTLED) - (state in SETTLED)
+                self._weigh(node.parent)
+            node.state = state
+        self._weigh(node)
+        self._changed[node.index] = None
+
+    def _weigh(self, node: Node) -> None:
+        working = node.state == "running" and node.open_children == 0
+        self._working += working - node.working
+        node.working = working
+
+    def _judge_before(self, parent: Node, at: float) -> None:
+        """The parent goes on at `at`: what was rejected before that has been caught."""
+        heap = self._uncaught.get(parent.index)
+        while heap and heap[0][0] <= at:
+            self._judge(self.nodes[heapq.heappop(heap)[1]], parent)
+
+    def _judge(self, child: Node, parent: Node) -> None:
+        newest = parent.newest_child
+        caught = parent.fact in {"resolved", "recovered"} or (
+            not (parent.fact == "rejected" and parent.error == child.error)
+            and newest is not None and newest is not child
+            and child.ended_at is not None and newest.created_at >= child.ended_at
+        )  # fmt: skip
+        if caught != child.caught:
+            child.caught = caught
+            self._changed[child.index] = None
+
+    # ---- messages out --------------------------------------------------------------------------------------------------------
+
+    def take_operations(self) -> list[list[Any]]:
+        """Answers what has changed since the last call, the last state of each node only; [] when nothing has.
+
+        The operations are `["run", fields]`, `["add", node]` and `["set", index, fields]`, where None clears a field. `seq` has
+        grown by 1 when there are any. What a snapshot has told early comes once more, in full: an "add" of a known node sets it.
+        """
+        operations: list[list[Any]] = []
+        run = self._run_fields()
+        if run != self._sent_run:
+            operations.append(["run", {key: value for key, value in run.items() if self._sent_run.get(key) != value}])
+            self._sent_run = run
+        for index in self._changed:
+            node, early = self.nodes[index], index in self._told_early
+            fields = self._state_fields(node)
+            if index >= self._sent_count:
+                operations.append(["add", self._wire_node(node, fields, blanks=early)])
+            else:
+                both = zip(_WIRE_FIELDS, node.sent, fields, strict=True)
+                changed = {key: now for key, was, now in both if early or was != now}
+                if changed:
+                    operations.append(["set", index, changed])
+            node.sent = fields
+        self._changed.clear()
+        self._told_early.clear()
+        self._sent_count = len(self.nodes)
+        if operations:
+            self.seq += 1
+        return operations
+
+    def snapshot(self, now_s: float | None = None) -> dict[str, Any]:
+        """Answers the whole picture as a message. `now_s` (seconds since the epoch) is the newest fact's time unless given."""
+        self._told_early.update(self._changed)
+        now = self.newest_at if now_s is None else now_s
+        nodes = [self._wire_node(node, self._state_fields(node)) for node in self.nodes]
+        return {"kind": "snapshot", "seq": self.seq, "run": {**self._run_fields(), "now": self.relative_ms(now)}, "nodes": nodes}
+
+    def relative_ms(self, at: float | None) -> int | None:
+        """Answers a moment (seconds since the epoch) as whole milliseconds since the run's start; None for none, or for ever."""
+        if at is None or not -1e12 < at < 1e12:
+            return None
+        return round((at - (at if self.root is None else self.root.created_at)) * 1000)
+
+    def _run_fields(self) -> dict[str, Any]:
+        started = 0 if self.root is None else round(self.root.created_at * 1000)
+        where = {"kind": self.where, "label": _wire_text(self.where_label)}
+        return {"id": _wire_text(self.run_id), "where": where, "started": started, "busy": self.busy}
+
+    def _state_fields(self, node: Node) -> tuple[Any, ...]:
+        ms = self.relative_ms
+        return (
+            node.state, ms(node.began_at), ms(node.ended_at), node.attempt or None, node.limit, ms(node.due_at),
+            _wire_text(node.error[:WIRE_ERROR_LIMIT]) or None, 1 if node.caught else None,
+        )  # fmt: skip
+
+    def _wire_node(self, node: Node, fields: tuple[Any, ...], *, blanks: bool = False) -> dict[str, Any]:
+        return {
+            "i": node.index, "id": _wire_text(node.id), "p": -1 if node.parent is None else node.parent.index,
+            "f": _wire_text(node.name), "k": node.kind, "t": self.relative_ms(node.created_at) or 0,
+            "a": [[_wire_text(name), _wire_text(text)] for name, text in node.arguments],
+            **{key: value for key, value in zip(_WIRE_FIELDS, fields, strict=True) if blanks or value is not None},
+        }  # fmt: skip
+
+
+def _wire_text(text: str) -> str:
+    """Lone surrogates have no UTF-8 and would break the message; everything else goes as it is."""
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

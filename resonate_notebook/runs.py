@@ -1,0 +1,309 @@
+"""`Run`: what a person holds of a run, and how waiting for it works.
+
+Waiting goes in slices of a tenth of a second, so that an interrupt is answered at once. The first interrupt detaches: the run
+goes on. The cell then lingers for two seconds, because only a cell that still runs can notice a second interrupt, which cancels. Then
+the interrupt is raised, so that the cells behind this one are not run as if there were a result.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Generator
+from concurrent.futures import wait as wait_for_futures
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from resonate.encoders import TRACEBACK_HEADER
+from resonate.errors import ResonateError
+from resonate.handle import Handle
+from resonate_notebook import actions
+from resonate_notebook.arguments import Mistake
+from resonate_notebook.live import Followed
+from resonate_notebook.model import Node
+from resonate_notebook.text import call_text, duration, visible
+
+if TYPE_CHECKING:
+    from resonate_notebook.session import Session
+    from resonate_notebook.widget import GraphWidget
+
+SLICE_S: Final = 0.1
+SECOND_STOP_S: Final = 2.0
+LINE_INTERVAL_S: Final = 1.0
+PICTURE_LIMIT_S: Final = 1.0
+FRAME: Final = re.compile(r'^  File "(.+)", line (\d+), in .*$(?:\n    (?! )(.+)$)?', re.MULTILINE)
+
+
+class StillRunning(TimeoutError):
+    """The time to wait is over; the run goes on."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+class Detached(KeyboardInterrupt):
+    """Waiting was interrupted; what became of the run has been said."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+class Failed(Mistake):
+    """The run has ended without a result."""
+
+
+class Run:
+    """A durable run. It can be shown, waited for, awaited and looked into.
+
+    run = %resonate run demo.1 pipeline days=30
+    run                          # the live graph, again
+    run.result(timeout=60)       # its value, or its error raised; TimeoutError when it takes longer (seconds)
+    await run                    # the same, leaving the kernel free
+    run["demo.1.3"].error        # one call of it
+    """
+
+    def __init__(self, session: Session, id: str, handle: Handle[Any]) -> None:
+        self.id = id
+        self._session = session
+        self._handle = handle
+        self._shown_in = 0  # The cell in which the magic has shown it already.
+
+    def done(self) -> bool:
+        """Whether the run has ended, however it did."""
+        return self._handle.done()
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Waits for the run's value; its error is raised. TimeoutError after `timeout` seconds, and the run goes on."""
+        self._until_done(timeout)
+        self._pay()
+        return self._handle.result(0)
+
+    def wait(self, timeout: float | None = None, *, until: str = "end") -> Any:
+        """As `result`, and shows the run: live while waiting where it is not shown yet, as a still picture where nobody watches.
+
+        With `until="waiting"` it is over, and answers None, as soon as the run waits for a person (or has ended).
+        """
+        session, mode = self._session, self._session.mode()
+        followed = self._followed()
+        screen = Screen(session, followed) if mode == "terminal" else None
+        if mode in {"widget", "svg", "text"} and not followed.displays and not followed.widgets:
+            self.show()
+        followed.owed = followed.owed or mode == "static"
+        try:
+            self._until_done(timeout, screen, followed if until == "waiting" else None)
+        finally:
+            if screen is not None:
+                if self.done():
+                    session.follower.catch_up(self.id)
+                screen.finish()
+        if until == "waiting" and not self.done():
+            return None
+        self._pay()
+        return self._handle.result(0)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> Any:
+        try:
+            return await self._handle
+        finally:
+            if self.done():
+                self._pay()
+
+    def _until_done(self, timeout: float | None, screen: Screen | None = None, needy: Followed | None = None) -> None:
+        """Waits for the end, or, with `needy`, until that run waits for a person. Interrupts: see the head of this module."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        stopped_at: float | None = None
+        while not self._handle.done():
+            now = time.monotonic()
+            if needy is not None and stopped_at is None:
+                self._session.follower.pump()
+                if needy.model.counts["waiting"]:
+                    return
+            if stopped_at is not None and now - stopped_at >= SECOND_STOP_S:
+                raise Detached(f"Detached from {self.id}.")
+            if stopped_at is None and deadline is not None and now >= deadline:
+                raise StillRunning(f"{self.id} has not ended after {duration(timeout or 0)} and goes on.")
+            try:
+                wait_for_futures([self._handle.future], SLICE_S if deadline is None else min(SLICE_S, max(0.0, deadline - now)))
+                if screen is not None and stopped_at is None:
+                    screen.draw()
+            except KeyboardInterrupt:
+                if stopped_at is not None:
+                    say(actions.cancel(self._session.follower, self.id))
+                    raise Detached(f"{self.id} is cancelled.") from None
+                stopped_at = time.monotonic()
+                again = f"`%resonate attach {self.id}` shows it again."
+                say(f"Detached: {self.id} goes on. Stop again within {SECOND_STOP_S:.0f} s to cancel it. {again}")
+
+    def _pay(self) -> None:
+        """After the end: the picture that a kernel nobody watches still owes, and the last state of displays that were drawn."""
+        follower = self._session.follower
+        followed = follower.catch_up(self.id)
+        if followed is None:
+            return
+        if followed.owed:
+            followed.owed = False
+            self._show(followed, "static")
+        deadline = time.monotonic() + PICTURE_LIMIT_S
+        while any(place.mode != "widget" for place in followed.displays) and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def _followed(self) -> Followed:
+        followed = self._session.follower.follow(self.id)
+        if followed is None:
+            raise actions.unknown_run(self._session.follower, self.id)
+        return followed
+
+    # ---- looking in ----------------------------------------------------------------------------------------------------------
+
+    def nodes(self) -> list[Node]:
+        """All calls of the run so far, in the order of their creation."""
+        return list(self._followed().model.nodes)
+
+    def __getitem__(self, id: str) -> Node:
+        """One call by its promise's id; KeyError when the run has none."""
+        node = self._followed().model.node(id)
+        if node is None:
+            raise KeyError(id)
+        return node
+
+    @property
+    def graph(self) -> GraphWidget:
+        """A live graph of the run as a widget, to be placed in a layout of widgets."""
+        return self._session.follower.widget(self._followed())
+
+    def __repr__(self) -> str:
+        return visible(f"Run {self.id}" if self._session.settings.stable else self._followed().model.summary())
+
+    # ---- showing -------------------------------------------------------------------------------------------------------------
+
+    def show(self) -> Self:
+        """Shows the run in this cell, live where somebody watches; where nobody does, the picture comes when it is waited for."""
+        followed, mode = self._followed(), self._session.mode()
+        if mode == "static" and not self.done():
+            followed.owed = True  # A still picture of a beginning helps nobody.
+        else:
+            self._show(followed, mode)
+        return self
+
+    def launched(self, told: str) -> Self:
+        """Shows a run that the magic has just launched, or found (`told` says what it found)."""
+        mode = self._session.mode()
+        if told:
+            say(told)
+        elif mode == "terminal":
+            say(f"{self.id} started. `%resonate wait {self.id}` follows it.")
+        if mode == "static" and not told:
+            self._followed().owed = True  # Also when it has ended by now: which of the two happens is nothing to depend on.
+        elif mode != "terminal":
+            self.show()
+        self._shown_in = getattr(self._session.shell, "execution_count", 0)
+        return self
+
+    def _show(self, followed: Followed, mode: str) -> None:
+        if mode == "terminal":
+            say(self._session.follower.text(followed, width=terminal_width()))
+        elif mode != "off":
+            self._session.follower.show(followed, mode)
+
+    def _ipython_display_(self) -> None:
+        # The magic has shown the run in this very cell; that it is also the cell's value does not ask for a second picture.
+        if self._shown_in and self._shown_in == getattr(self._session.shell, "execution_count", 0):
+            self._shown_in = 0
+            if self._session.mode() == "terminal":
+                say(repr(self))  # IPython has written `Out[5]: ` already.
+        else:
+            self.show()
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        """For those who ask for a picture without a display: the one of this moment."""
+        return self._session.follower.bundle(self._followed(), "svg")
+
+
+class Screen:
+    """A terminal while a run is waited for: the tree redrawn in place, or a line now and then where that cannot be."""
+
+    def __init__(self, session: Session, followed: Followed) -> None:
+        self._session = session
+        self._followed = followed
+        self._in_place = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and "NO_COLOR" not in os.environ
+        self._drawn_lines = 0
+        self._said = ""
+        self._said_at = time.monotonic()
+
+    def draw(self) -> None:
+        """Shows the state of this moment; called ten times a second at most."""
+        if self._in_place:
+            size = shutil.get_terminal_size()
+            text = self._session.follower.text(self._followed, size.columns - 1, colour=True, rows_max=max(3, size.lines - 8))
+            self._write("\n".join(text.split("\n")[: size.lines - 1]))
+        elif not self._session.settings.stable and time.monotonic() - self._said_at >= LINE_INTERVAL_S:
+            summary = self._followed.model.summary()
+            if summary != self._said:
+                say(summary)
+                self._said, self._said_at = summary, time.monotonic()
+
+    def finish(self) -> None:
+        """Leaves the whole tree on the screen."""
+        if self._in_place:
+            self._write(self._session.follower.text(self._followed, terminal_width(), colour=True))
+        else:
+            say(self._session.follower.text(self._followed, terminal_width()))
+
+    def _write(self, text: str) -> None:
+        back = f"\x1b[{self._drawn_lines}F\x1b[J" if self._drawn_lines else ""
+        sys.stdout.write(f"{back}{text}\n")
+        sys.stdout.flush()
+        self._drawn_lines = text.count("\n") + 1
+
+
+def terminal_width() -> int:
+    """Columns of a text tree: the terminal's, or 80 where the output goes elsewhere."""
+    return shutil.get_terminal_size().columns - 1 if sys.stdout.isatty() else 80
+
+
+def say(text: str) -> None:
+    """Prints text of ours; whatever foreign text is in it can do nothing to the terminal."""
+    sys.stdout.write("\n".join(visible(line) for line in text.split("\n")) + "\n")
+
+
+def failure(session: Session, id: str) -> Failed | None:
+    """What to say of a run that has ended without a result: the step, the place in the code, the next step. None for any other."""
+    followed = session.follower.catch_up(id)
+    node = actions.failed_step(followed) if followed is not None else None
+    if followed is None or node is None or followed.model.root is None:
+        return None
+    state = followed.model.root.state
+    if state == "cancelled":
+        return Failed(f"{id} was cancelled.")
+    if state not in {"rejected", "timedout"}:
+        return None
+    tries = f" after {node.attempt} attempts" if node.attempt > 1 else ""
+    lines = [f"{id} {actions.word_of(state)}{tries}" + (f": {node.error}" if node.error else "")]
+    where = failed_at(session, node)
+    if node is not followed.model.root or where:
+        lines.append(f"    {node.id} {call_text(node, 60)}{f'   {where}' if where else ''}")
+    mend = f"Mend `{node.name}`, run its cell, then `--new` starts {id} afresh under a new id." if node.kind != "promise" else ""
+    lines.append(f"    A finished run is never changed. {mend or f'`--new` starts {id} afresh under a new id.'}")
+    return Failed("\n".join(lines))
+
+
+def failed_at(session: Session, node: Node) -> str:
+    """`cell 4, line 6: raise ValueError("no rows")`, from the traceback kept beside a stored error; "" where there is none."""
+    from resonate_notebook.session import place
+
+    try:
+        promise = actions.get_promise(session.follower, node.id)
+    except ResonateError:
+        return ""
+    headers = (promise.value.headers or {}) if promise is not None else {}
+    frames = FRAME.findall(headers.get(TRACEBACK_HEADER, ""))
+    if not frames:
+        return ""
+    file, line, code = frames[-1]
+    return f"{place(session.shell, file)}, line {line}" + (f": {code.strip()}" if code else "")
+

@@ -1,0 +1,98 @@
+"""The live graph in the page: one anywidget for each display of a run, and what its buttons ask for.
+
+The widget knows nothing of runs. It asks `source` for the picture when the page needs one, and hands every message of the page to
+`post`, which only queues it: a message may arrive on the main thread or on a subshell thread, and neither may be kept waiting.
+Small changes go as custom messages (`send`), because a synced trait would resend everything; the one synced trait, `snapshot`,
+is filled in whenever the page asks for the widget's state, so a page that is loaded again draws at once.
+
+Messages that come before the page has loaded our module are lost on it, and while a cell blocks the kernel its question for a
+snapshot stays unanswered (ipykernel 7.4 keeps it until the cell has ended). So until a widget has been heard of, snapshots are
+sent unasked, at growing intervals.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import anywidget
+import traitlets
+
+STATIC: Final = Path(__file__).parent / "static"
+UNASKED_FIRST_S: Final = 0.5
+UNASKED_LONGEST_S: Final = 15.0
+TEXT_LIMIT: Final = 2_000
+"""Characters of one text in a message, in both directions."""
+
+WIDGET_MIME: Final = "application/vnd.jupyter.widget-view+json"
+
+
+class GraphWidget(anywidget.AnyWidget):
+    """One live graph. `source()` answers the snapshot message, `post(widget, message)` takes what the page says."""
+
+    _esm = (STATIC / "graph.js").read_text(encoding="utf-8")
+    _css = (STATIC / "graph.css").read_text(encoding="utf-8")
+    snapshot = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, source: Callable[[], dict[str, Any]], post: Callable[[GraphWidget, dict[str, Any]], None]) -> None:
+        self._source = source
+        self._post = post
+        self.greeted = False  # The page has said hello: it hears us.
+        self.wants_snapshot = False
+        self.detached = False
+        self.sent_at = 0.0
+        self._unasked_pause_s = UNASKED_FIRST_S
+        self._unasked_at = time.monotonic() + UNASKED_FIRST_S
+        super().__init__()
+        self.on_msg(lambda _, content, __: self._post(self, content) if isinstance(content, dict) else None)
+
+    def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
+        """What the page is sent on opening and on a reload: with the picture as it is now."""
+        state: dict[str, Any] = super().get_state(key, drop_defaults)
+        if key is None or "snapshot" in key:
+            state["snapshot"] = self._source()
+        return state
+
+    def snapshot_due(self, now_s: float) -> bool:
+        """Whether the page should get the whole picture: it asked, or has not been heard of (`now_s` is monotonic)."""
+        if self.wants_snapshot:
+            self.wants_snapshot = False
+            return True
+        if self.greeted or now_s < self._unasked_at:
+            return False
+        self._unasked_pause_s = min(2 * self._unasked_pause_s, UNASKED_LONGEST_S)
+        self._unasked_at = now_s + self._unasked_pause_s
+        return True
+
+    def view_bundle(self) -> dict[str, Any]:
+        """The part of a display's mime bundle that shows this widget."""
+        return {WIDGET_MIME: {"version_major": 2, "version_minor": 0, "model_id": self.model_id}}
+
+
+def read_typed(text: str) -> Any:
+    """What a person typed into the form: a Python literal, or JSON, or else the plain text itself. Nothing is evaluated.
+
+    >>> [read_typed(text) for text in ("{'ok': True}", "true", "looks good", "")]
+    [{'ok': True}, True, 'looks good', None]
+    """
+    text = text.strip()
+    if not text:
+        return None
+    for read in (ast.literal_eval, json.loads):
+        try:
+            return read(text)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            continue
+    return text
+
+
+def typed_text(message: dict[str, Any]) -> str:
+    """The `text` of a page's message; ValueError when it is no text or too long to be meant."""
+    text = message.get("text", "")
+    if not isinstance(text, str) or len(text) > 1_000_000:
+        raise ValueError("The page sent no text.")
+    return text

@@ -1,0 +1,349 @@
+"""What happens in real kernels: with nobody watching (nbclient, nbval), and with a page (a client that may be asked for input)."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import time
+
+import nbclient
+import nbformat
+import pytest
+from jupyter_client.manager import start_new_kernel
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+SVG = "image/svg+xml"
+FUNCTIONS = """%%resonate register
+import time
+def clean(ctx, day):
+    if day == 13:
+        raise SystemExit(3)
+    return day
+def pipeline(ctx, days=3):
+    total = 0
+    for day in range(days):
+        total += yield ctx.run(clean, day)
+    return total
+def slow(ctx):
+    time.sleep(0.001)
+def wide(ctx, n):
+    promises = []
+    for day in range(n):
+        promises.append((yield ctx.begin_run(slow)))
+    for promise in promises:
+        yield promise
+def ask(ctx):
+    promise = yield ctx.promise(data={"ask": "ok?"})
+    answer = yield promise
+    return answer
+"""
+
+
+# ---- nobody watches ------------------------------------------------------------------------------------------------------------
+
+CELLS = [
+    "%load_ext resonate_notebook\n%resonate config stable=1",
+    FUNCTIONS,
+    "run = %resonate run demo.1 pipeline days=7",
+    "%resonate wait demo.1",
+    "run",
+    "two = %resonate run demo.2 pipeline days=2\nawait two",
+    "three = %resonate run demo.3 pipeline days=20",
+    "%resonate wait demo.3",
+    "%resonate run demo.1 pipeline days=7",
+    "%resonate ps",
+    """one = %resonate run demo.4 ask
+import resonate_notebook, threading
+threading.Timer(0.3, resonate_notebook.resolve, ('demo.4.1', 'yes')).start()
+%resonate wait demo.4""",
+    "6 * 7",
+]
+
+
+def executed() -> tuple[nbformat.NotebookNode, list[str]]:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
+    client = nbclient.NotebookClient(notebook, timeout=60, allow_errors=True)
+    seen: list[str] = []
+    inner = client.process_message
+
+    def process(message, *arguments):
+        seen.append(message["msg_type"])
+        return inner(message, *arguments)
+
+    client.process_message = process
+    client.execute()
+    return notebook, seen
+
+
+@pytest.fixture(scope="module")
+def twice():
+    return [executed(), executed()]
+
+
+def kinds(cell):
+    return [output.output_type for output in cell.outputs]
+
+
+def test_a_notebook_that_nobody_watches_opens_no_comm(twice):
+    for _, seen in twice:
+        assert "display_data" in seen
+        assert not [each for each in seen if each.startswith("comm")]
+
+
+def test_a_run_is_shown_once_it_is_waited_for_and_the_picture_is_saved(twice):
+    cells = twice[0][0].cells
+    assert cells[2].outputs == []
+    picture, result = cells[3].outputs
+    assert set(picture.data) == {SVG, "text/plain"}
+    assert picture.data[SVG].lstrip().startswith("<svg")
+    assert "demo.1" in picture.data[SVG]
+    assert "✓ clean ×7" in picture.data["text/plain"]
+    assert result.data["text/plain"] == "21"
+    assert kinds(cells[4]) == ["display_data"]
+    assert kinds(cells[5]) == ["display_data", "execute_result"]
+    assert kinds(cells[8]) == ["stream", "display_data"]
+
+
+def test_a_step_that_exits_fails_its_run_and_leaves_the_kernel_alive(twice):
+    cells = twice[0][0].cells
+    assert kinds(cells[7]) == ["display_data", "error"]
+    assert "demo.3 rejected" in cells[7].outputs[1].traceback[0]
+    assert "cell 2, line 5: raise SystemExit(3)" in cells[7].outputs[1].traceback[1]
+    assert cells[-1].outputs[0].data["text/plain"] == "42"
+
+
+def test_outputs_are_the_same_byte_for_byte_when_they_are_to_be_stable(twice):
+    one, other = ([cell.outputs for cell in notebook.cells] for notebook, _ in twice)
+    assert json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+# ---- a page watches ------------------------------------------------------------------------------------------------------------
+
+
+class Page:
+    """A front-end as far as a kernel can tell: it may be asked for input, hears everything, and answers on comms."""
+
+    def __init__(self) -> None:
+        self.manager, self.client = start_new_kernel()
+        self.messages: list[dict] = []
+        self.run("%load_ext resonate_notebook")
+        self.run(FUNCTIONS)
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+    def start(self, code: str) -> str:
+        self.messages.clear()
+        return self.client.execute(code, allow_stdin=True)
+
+    def until(self, found, limit_s=10.0):
+        """Reads what the kernel says until `found(message)` is true of something; answers that."""
+        for message in self.messages:
+            if found(message):
+                return message
+        deadline = time.monotonic() + limit_s
+        while time.monotonic() < deadline:
+            try:
+                message = self.client.get_iopub_msg(timeout=max(0.01, deadline - time.monotonic()))
+            except queue.Empty:
+                break
+            self.messages.append(message)
+            if found(message):
+                return message
+        pytest.fail(f"not seen in {limit_s} s: {[(each['msg_type'], str(each['content'])[:200]) for each in self.messages[-12:]]}")
+
+    def ended(self, request: str, limit_s=10.0) -> None:
+        self.until(lambda m: m["parent_header"].get("msg_id") == request and m["content"].get("execution_state") == "idle", limit_s)
+
+    def run(self, code: str, limit_s=10.0) -> list[dict]:
+        self.ended(self.start(code), limit_s)
+        return list(self.messages)
+
+    def value(self, code: str) -> str:
+        self.run(code)
+        return self.of("execute_result")[0]["data"]["text/plain"]
+
+    def of(self, kind: str) -> list[dict]:
+        return [message["content"] for message in self.messages if message["msg_type"] == kind]
+
+    def text(self) -> str:
+        return "".join(content["text"] for content in self.of("stream"))
+
+    def graph_comm(self) -> tuple[str, dict]:
+        state = next(content for content in self.of("comm_open") if "_esm" in content["data"]["state"])
+        return state["comm_id"], state["data"]["state"]
+
+    def say(self, comm_id: str, **message) -> None:
+        data = {"method": "custom", "content": message}
+        self.client.shell_channel.send(self.client.session.msg("comm_msg", {"comm_id": comm_id, "data": data}))
+
+    def heard(self, comm_id: str, kind: str, **fields):
+        def found(message):
+            if message["msg_type"] != "comm_msg" or message["content"]["comm_id"] != comm_id:
+                return False
+            content = message["content"]["data"].get("content", {})
+            return content.get("kind") == kind and all(content.get(key) == value for key, value in fields.items())
+
+        return self.until(found)["content"]["data"]["content"]
+
+
+def final_of(run_id: str):
+    """The last picture of a run; that of the run before may still be on its way."""
+    return lambda m: m["msg_type"] == "update_display_data" and m["content"]["data"]["text/plain"].startswith(f"{run_id} ")
+
+
+@pytest.fixture(scope="module")
+def page():
+    page = Page()
+    yield page
+    page.close()
+
+
+def test_a_page_gets_a_live_graph_whose_buttons_work(page):
+    page.run("run = %resonate run live.1 ask")
+    (shown,) = page.of("display_data")
+    assert set(shown["data"]) == {WIDGET, SVG, "text/plain"}
+    comm_id, state = page.graph_comm()
+    assert shown["data"][WIDGET]["model_id"] == comm_id
+    assert state["snapshot"]["run"]["id"] == "live.1"
+    page.say(comm_id, kind="hello")
+    assert page.heard(comm_id, "snapshot")["nodes"][0]["f"] == "ask"
+    page.say(comm_id, kind="detail", id="live.1.1")
+    detail = page.heard(comm_id, "detail", id="live.1.1")
+    assert detail["arguments"] == [["ask", "'ok?'"]]
+    assert detail["value"] is None
+    page.say(comm_id, kind="resolve", id="live.1.7", text="1", token="a")
+    assert page.heard(comm_id, "reply", token="a") == {
+        "kind": "reply", "token": "a", "ok": False, "text": "No promise live.1.7. live.1.1 waits for a value."
+    }  # fmt: skip
+    page.say(comm_id, kind="resolve", id="live.1.1", text="plain text", token="b")
+    assert page.heard(comm_id, "reply", token="b")["text"] == "live.1.1 resolved · live.1 goes on"
+    final = page.until(final_of("live.1"))["content"]
+    assert final["transient"]["display_id"] == shown["transient"]["display_id"]
+    assert set(final["data"]) == {WIDGET, SVG, "text/plain"}
+    assert "✓ resolved" in final["data"]["text/plain"]
+    assert page.value("run.result(5)") == "'plain text'"
+    page.say(comm_id, kind="detail", id="live.1")
+    assert page.heard(comm_id, "detail", id="live.1")["value"] == "'plain text'"
+    page.say(comm_id, kind="cancel", token="c")
+    assert page.heard(comm_id, "reply", token="c")["ok"] is False
+
+
+def test_changes_reach_the_page_while_a_cell_blocks_the_kernel_and_arrive_in_order(page):
+    request = page.start("import time\nrun = %resonate run live.2 ask\ntime.sleep(0.3)\n%resonate resolve live.2.1 1\ntime.sleep(1.5)")
+    page.until(lambda m: m["msg_type"] == "comm_open" and "_esm" in m["content"]["data"]["state"])
+    comm_id, _ = page.graph_comm()
+    whole = page.heard(comm_id, "snapshot")
+    page.until(final_of("live.2"))
+    assert not [m for m in page.messages if m["parent_header"].get("msg_id") == request and m["content"].get("execution_state") == "idle"]
+    page.ended(request)
+    sent = [m["content"]["data"]["content"] for m in page.messages if m["msg_type"] == "comm_msg" and m["content"]["comm_id"] == comm_id
+            and m["content"]["data"]["method"] == "custom"]  # fmt: skip
+    sequence = [each["seq"] for each in sent if each["kind"] in {"ops", "snapshot"}]
+    assert sequence == sorted(sequence)
+    assert whole["nodes"]
+    states = {op[1]: op[2].get("s") for each in sent if each["kind"] == "ops" for op in each["ops"] if op[0] == "set"}
+    whole_states = {node["i"]: node["s"] for each in sent if each["kind"] == "snapshot" for node in each["nodes"]}
+    assert {**whole_states, **states}[0] == "resolved"
+
+
+def test_a_page_that_is_loaded_again_gets_the_picture_of_now(page):
+    page.run("run = %resonate run live.3 pipeline days=9\nrun.result(5)")
+    comm_id, _ = page.graph_comm()
+    page.client.shell_channel.send(page.client.session.msg("comm_msg", {"comm_id": comm_id, "data": {"method": "request_state"}}))
+    found = page.until(
+        lambda m: m["msg_type"] == "comm_msg" and m["content"]["comm_id"] == comm_id and m["content"]["data"]["method"] == "update"
+        and len(m["content"]["data"]["state"].get("snapshot", {}).get("nodes", [])) == 10
+    )  # fmt: skip
+    assert found["content"]["data"]["state"]["_esm"]
+
+
+def test_two_views_of_a_run_agree(page):
+    page.run("run = %resonate run live.4 pipeline days=5\nrun.result(5)")
+    page.run("run")
+    (shown,) = page.of("display_data")
+    assert len(page.graph_comm()[1]["snapshot"]["nodes"]) == 6
+    assert WIDGET in shown["data"]
+
+
+def test_what_a_stranger_sends_does_no_harm(page):
+    page.run("run = %resonate run live.5 ask")
+    comm_id, _ = page.graph_comm()
+    for message in ({}, {"kind": 7}, {"kind": "detail", "id": {"a": []}}, {"kind": "resolve", "id": None, "text": []}, {"kind": "resolve"}):
+        page.say(comm_id, **message)
+    page.say(comm_id, kind="resolve", id="live.5.1", text="__import__('os').getpid()", token="t")
+    assert page.heard(comm_id, "reply", token="t")["ok"] is True
+    assert page.value("run.result(5)") == "\"__import__('os').getpid()\""
+
+
+def test_a_stop_while_waiting_detaches_at_once_and_a_second_one_cancels(page):
+    page.run("run = %resonate run live.6 ask")
+    request = page.start("%resonate wait live.6")
+    time.sleep(0.5)
+    stopped = time.monotonic()
+    page.manager.interrupt_kernel()
+    page.until(lambda m: "Detached: live.6 goes on." in str(m["content"].get("text")))
+    assert time.monotonic() - stopped < 1.5
+    page.ended(request)
+    assert page.of("error")[0]["ename"] == "Detached"
+    page.run("%resonate ps")
+    assert "live.6  ask" in page.text()
+    assert page.text().split("live.6  ask")[1].lstrip().startswith("waiting for you")
+    request = page.start("run.result()")
+    for _ in range(2):
+        time.sleep(0.5)
+        page.manager.interrupt_kernel()
+    page.ended(request)
+    assert "live.6 cancelled" in page.text()
+    assert page.value("1 + 1") == "2"
+
+
+def test_a_large_run_costs_the_page_little(page):
+    page.start("run = %resonate run live.8 wide 1000\nrun.result(60)")
+    page.until(lambda m: m["msg_type"] == "comm_open" and "_esm" in m["content"]["data"]["state"])
+    comm_id, _ = page.graph_comm()
+    page.say(comm_id, kind="hello")
+    page.until(final_of("live.8"), 60)
+    sizes = [len(json.dumps(m["content"]["data"]["content"])) for m in page.messages if m["msg_type"] == "comm_msg"
+             and m["content"]["comm_id"] == comm_id and m["content"]["data"].get("content", {}).get("kind") == "ops"]  # fmt: skip
+    assert len(sizes) > 2
+    assert sum(sizes) < 1_000 * 400
+
+
+def test_svg_and_text_are_live_without_a_widget_and_off_shows_nothing(page):
+    for render, mimes in (("svg", {SVG, "text/plain"}), ("text", {"text/plain"})):
+        page.run(f"%resonate config render={render}")
+        page.run(f"run = %resonate run {render} ask")
+        (shown,) = page.of("display_data")
+        assert set(shown["data"]) == mimes
+        assert not page.of("comm_open")
+        page.run(f"%resonate resolve {render}.1 1\n%resonate wait {render}")
+        last = page.of("update_display_data")[-1]
+        assert last["transient"] == shown["transient"]
+        assert "✓ resolved" in last["data"]["text/plain"]
+    page.run("%resonate config render=off")
+    page.run("run = %resonate run off pipeline\nrun")
+    assert not page.of("display_data") + page.of("execute_result")
+    page.run("%resonate config render=auto")
+
+
+def test_a_kernel_that_stops_leaves_still_pictures_and_is_gone_soon():
+    page = Page()
+    try:
+        page.run("%resonate run done pipeline\n%resonate run open ask\nimport time; time.sleep(0.6)")
+        shown = {content["transient"]["display_id"] for content in page.of("display_data")}
+        page.messages.clear()
+        began = time.monotonic()
+        shutdown = threading.Thread(target=page.manager.shutdown_kernel)
+        shutdown.start()
+        for each in shown:
+            update = page.until(lambda m, place=each: m["content"].get("transient", {}).get("display_id") == place)
+            assert set(update["content"]["data"]) == {SVG, "text/plain"}
+        shutdown.join()
+        assert time.monotonic() - began < 4
+    finally:
+        page.client.stop_channels()
+        if page.manager.is_alive():
+            page.manager.shutdown_kernel(now=True)

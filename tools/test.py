@@ -1,0 +1,131 @@
+"""Runs every check and test that this machine can run, each as its own program, and ends with what passed, failed and was skipped.
+
+    make test                      everything
+    make test TEST="-k cancel"     what pytest selects of it
+    make check                     the linter and the type checker only
+
+Everything runs even when something before it failed. pytest writes JUnit files to build/test, from which the last lines are
+made. The kernel tests run a second time on the oldest ipykernel line that we support, in an environment of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+ROOT = Path(__file__).resolve().parent.parent
+REPORTS = ROOT / "build" / "test"
+OLD_KERNEL_FOLDER = ".venv-ipykernel6"
+OLD_KERNEL_REQUIREMENT = "ipykernel==6.31.*"
+TEST_TIMEOUT_S = 120
+PART_TIMEOUT_S = 600
+
+
+@dataclass
+class Summary:
+    """What the last lines tell. A part is one program that was run."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[tuple[str, str]] = field(default_factory=Counter)
+    failed_parts: list[str] = field(default_factory=list)
+    not_run: list[str] = field(default_factory=list)
+
+
+def run_part(summary: Summary, title: str, command: list[str], accepted: tuple[int, ...] = (0,)) -> None:
+    """Run one program under a heading; an exit code that is not accepted, or no end within the limit, fails the part."""
+    print(f"\n== {title}", flush=True)
+    began_s = time.monotonic()
+    try:
+        code: int | str = subprocess.run(command, cwd=ROOT, check=False, timeout=PART_TIMEOUT_S).returncode
+    except subprocess.TimeoutExpired:
+        code = f"no end within {PART_TIMEOUT_S} s"
+    print(f"== {title}: {'ok' if code in accepted else f'failed ({code})'}, {time.monotonic() - began_s:.0f} s", flush=True)
+    if code not in accepted:
+        summary.failed_parts.append(title)
+
+
+def run_pytest(summary: Summary, title: str, python: str, arguments: list[str], extra: list[str]) -> None:
+    """Run pytest and add its JUnit file to the summary."""
+    report = REPORTS / f"{len(list(REPORTS.glob('*.xml')))}.xml"
+    command = [python, "-m", "pytest", "-q", f"--timeout={TEST_TIMEOUT_S}", f"--junitxml={report}", *arguments, *extra]
+    run_part(summary, title, command, accepted=(0, 5) if extra else (0,))  # a selection may leave a part without tests
+    if not report.exists():
+        return
+    for case in ET.parse(report).iter("testcase"):
+        outcome = next((child for child in case if child.tag in {"failure", "error", "skipped"}), None)
+        if outcome is None:
+            summary.counts["passed"] += 1
+        elif outcome.tag != "skipped":
+            summary.counts["failed"] += 1
+        elif outcome.get("type") == "pytest.xfail":
+            summary.counts["passed"] += 1
+        else:
+            summary.counts["skipped"] += 1
+            reason = outcome.get("message") or "no reason given"
+            if reason == "collection skipped":  # a whole file; the reason proper ends pytest's longer text
+                reason = (outcome.text or reason).rstrip("'\")\n").rpartition("Skipped: ")[2]
+            summary.skipped[title, reason.splitlines()[0]] += 1
+
+
+def run_tests(summary: Summary, extra: list[str]) -> None:
+    """All test folders, then the kernel tests on the old ipykernel, then the notebooks as tests."""
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    for report in REPORTS.glob("*.xml"):
+        report.unlink()
+    folders = sorted(path.parent for path in ROOT.glob("tests/*/test_*.py"))
+    if folders:
+        run_pytest(summary, "tests", sys.executable, [], extra)
+
+    if ROOT / "tests" / "kernel" in folders:
+        setup = ["tools/setup", "kernel-tests", OLD_KERNEL_FOLDER, OLD_KERNEL_REQUIREMENT]
+        if subprocess.run(setup, cwd=ROOT, check=False).returncode == 0:
+            title = f"kernel tests on {OLD_KERNEL_REQUIREMENT}"
+            run_pytest(summary, title, str(ROOT / OLD_KERNEL_FOLDER / "bin" / "python"), ["tests/kernel"], extra)
+        else:
+            summary.failed_parts.append(f"setting up {OLD_KERNEL_FOLDER}")
+
+    if list(ROOT.glob("notebooks/*.ipynb")):
+        # Cells are tests in the order of the page, so the random order of the other tests must not reach them.
+        arguments = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=60", "-p", "no:randomly", "notebooks/"]
+        run_pytest(summary, "notebooks, strict", sys.executable, arguments, extra)
+    else:
+        summary.not_run.append("notebooks: there are none in notebooks/")
+
+
+def close(summary: Summary) -> int:
+    """Print the friendly last lines; answers the exit code."""
+    print("\n== Summary")
+    for (title, reason), count in sorted(summary.skipped.items()):
+        print(f"  skipped {count} of {title}: {reason.removeprefix('Skipped: ')}")
+    for line in summary.not_run:
+        print(f"  not run: {line}")
+    if not summary.skipped and not summary.not_run:
+        print("  nothing was skipped")
+    for title in summary.failed_parts:
+        print(f"  failed: {title}")
+    counts = summary.counts
+    if sum(counts.values()):
+        print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
+    return 1 if summary.failed_parts else 0
+
+
+def main(arguments: list[str]) -> int:
+    summary = Summary()
+    only_check = arguments[:2] == ["--only", "check"]
+    os.environ["IPYTHONDIR"] = str(ROOT / "build" / "ipython")  # somebody's own start-up files stay out of the tests
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    run_part(summary, "ruff", [sys.executable, "-m", "ruff", "check", "--output-format=concise", "."])
+    run_part(summary, "mypy --strict", [sys.executable, "-m", "mypy"])
+    if not only_check:
+        run_tests(summary, arguments)
+    return close(summary)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
