@@ -51,6 +51,7 @@ from resonate.protocol import (
     Subscribe,
     TaskMessage,
     TaskRecord,
+    TaskState,
     refusal,
 )
 
@@ -115,6 +116,14 @@ class Machine:
         if self._task_heap and (first is None or self._task_heap[0][0] < first):
             first = self._task_heap[0][0]
         return first
+
+    def redeliver(self, now: int) -> None:
+        """Send what could not be delivered once more: somebody listens now."""
+        for root in list(self._open_tasks):
+            if root not in self._active_task:
+                for task_id in self._open_tasks[root]:
+                    self.tasks[task_id].expires_at = 0
+                self._send_next(root, now)
 
     def take_messages(self) -> list[Message]:
         """The messages since the last call; whoever takes them delivers them."""
@@ -331,10 +340,13 @@ class Machine:
     def _send_next(self, root: str, now: int) -> None:
         if root in self._active_task:
             return
-        for task_id in self._open_tasks.get(root, ()):
+        for task_id in list(self._open_tasks.get(root, ())):
             task = self.tasks[task_id]
             if task.expires_at > now:
                 continue  # not deliverable a moment ago; its time is in the heap
+            if task.timeout <= now:
+                self._end_task(task, now, "TIMEDOUT")
+                continue
             task.state = "ENQUEUED"
             self._active_task[root] = task.id
             self._wait_until(task, now + TASK_CLAIM_WINDOW_MS)
@@ -355,9 +367,9 @@ class Machine:
         task.state, task.pid, task.expires_at = "INIT", None, 0
         self._send_next(task.root, now)
 
-    def _end_task(self, task: TaskRecord, now: int) -> None:
+    def _end_task(self, task: TaskRecord, now: int, state: TaskState = "COMPLETED") -> None:
         self._release(task)
-        task.state, task.completed_on, task.expires_at = "COMPLETED", now, 0
+        task.state, task.completed_on, task.expires_at = state, now, 0
         still_open = self._open_tasks.get(task.root)
         if still_open is not None:
             still_open.pop(task.id, None)

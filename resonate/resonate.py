@@ -29,7 +29,6 @@ from resonate.protocol import (
     STOP_TIMEOUT_S,
     TIMEOUT_LIMIT_MS,
     WORKERS_LIMIT,
-    CreateLeased,
     CreatePromise,
     Kind,
     Lineage,
@@ -206,7 +205,7 @@ class Resonate:
         command.key = create.key
         handle = self._handle(id)
         shared = self._shared
-        shared.runtime().launch(CreateLeased(create, shared.pid, shared.ttl_s * 1000), command, handle)
+        shared.runtime().launch(create, command, handle)
         return handle
 
     def rpc(self, id: str, func: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -57,6 +57,8 @@ from resonate.protocol import (
     Claimed,
     ClaimTask,
     CreateLeased,
+    CreatePromise,
+    DropTask,
     Heartbeat,
     Message,
     NotifyMessage,
@@ -119,7 +121,8 @@ class Runtime:
         self._dependencies = dependencies
         self._observers = observers
         self._pid = pid
-        self._ttl_ms = int(ttl_s * 1000)
+        # Nobody else can take over what lives in this process's memory, so there a lease lasts as long as the process.
+        self._ttl_ms = TIMEOUT_LIMIT_MS if store.sole_owner else int(ttl_s * 1000)
         self._address = f"poll://any@{group}/{pid}"
         self._notice_address = f"poll://uni@{group}/{pid}"
         self._runs: dict[str, Run] = {}
@@ -146,6 +149,8 @@ class Runtime:
         deadline = time.monotonic() + timeout_s
         self._timers.stop(timeout_s)
         self._store.stop(max(0.0, deadline - time.monotonic()))
+        leases = [run.computation.lease for run in list(self._runs.values())]
+        self._store.call([DropTask(lease.task, lease.counter) for lease in leases if lease is not None])
         if not self._workers.stop(max(0.0, deadline - time.monotonic())):
             logger.warning("stopped while a function was still running; its result will be dropped")
         with self._lock:
@@ -156,11 +161,11 @@ class Runtime:
 
     # ---- what callers ask for --------------------------------------------------------------------------------------------------------
 
-    def launch(self, operation: CreateLeased, command: Command[Any], handle: Handle[Any]) -> None:
+    def launch(self, promise: CreatePromise, command: Command[Any], handle: Handle[Any]) -> None:
         """Create a run and begin it here; where its promise exists already, wait for that instead. Raises what the store refuses with."""
-        promise_id = operation.promise.id
+        create = CreateLeased(promise, self._pid, self._ttl_ms)
         self._add_handle(handle)
-        created, _ = self._store.call((operation, Subscribe(promise_id, self._pid, self._notice_address, TIMEOUT_LIMIT_MS)))
+        created, _ = self._store.call((create, Subscribe(promise.id, self._pid, self._notice_address, TIMEOUT_LIMIT_MS)))
         if isinstance(created, Exception):
             self._drop_handle(handle)
             raise created
@@ -252,9 +257,10 @@ class Runtime:
             kind = type(action)
             if isinstance(action, Send):
                 if type(action.operation) is Subscribe:
-                    with self._lock:
-                        self._interested.setdefault(action.operation.promise, []).append(run)
-                computation.answered(action, self._store.call((action.operation,))[0])
+                    answer = self._subscribe(run, action.operation)
+                else:
+                    answer = self._store.call((action.operation,))[0]
+                computation.answered(action, answer)
             elif isinstance(action, (Call, Step, Close)):
                 jobs.append((run, action))
             elif isinstance(action, Observe):
@@ -268,6 +274,15 @@ class Runtime:
                 if action.record is not None and not self._store.in_place:
                     # A store that answers later may tell later too; our own settlement is news enough.
                     self._inbox.append(NotifyMessage(self._notice_address, action.record))
+
+    def _subscribe(self, run: Run, operation: Subscribe) -> Any:
+        with self._lock:
+            self._interested.setdefault(operation.promise, []).append(run)
+        answer = self._store.call((operation,))[0]
+        if isinstance(answer, Exception) or answer[0].state != "PENDING":
+            with self._lock:
+                self._interested.pop(operation.promise, None)  # no news will come; whoever else asked gets the same answer
+        return answer
 
     def _bring(self, run: Run, event: Callable[..., None], *arguments: Any) -> None:
         """Bring an event from a thread that does no work of its own (timers)."""
@@ -385,7 +400,7 @@ class Runtime:
 
     def _keep_alive(self) -> None:
         """Extend our leases at half their length, for as long as there are runs."""
-        if not self._beating:
+        if not self._beating and not self._store.sole_owner:
             self._beating = True
             self._timers.after(self._ttl_ms / 2000, self._beat)
 
@@ -400,7 +415,9 @@ class Runtime:
     def _perform(self, job: Job) -> list[Job]:
         run, action = job
         jobs: list[Job] = []
-        if isinstance(action, Step):
+        if action is not None and run.computation.finished:
+            self._close(action.node.frame)  # canceled or lost while it stood in the queue: it is not begun any more
+        elif isinstance(action, Step):
             self._post(run, jobs, *self._step(run, action.node, action.source))
         elif isinstance(action, Call):
             self._post(run, jobs, *self._call(run, action.node))

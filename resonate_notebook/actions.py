@@ -8,9 +8,9 @@ evaluated.
 from __future__ import annotations
 
 import time
-import traceback
 from typing import Any, Final, Literal
 
+from resonate.encoders import TRACEBACK_HEADER
 from resonate.errors import ResonateError, ResonateStoreError
 from resonate.models.durable_promise import DurablePromise
 from resonate_notebook.arguments import Mistake, short_repr, suggest
@@ -23,6 +23,8 @@ NOT_FOUND: Final = "100.404"
 SETTLED_ALREADY: Final = "100.403"
 VALUE_LIMIT: Final = 120
 """Characters of a value that is quoted in a line of text."""
+TEXT_LIMIT: Final = 2_000
+"""Characters of one text that goes to the page."""
 
 Settlement = Literal["resolved", "rejected"]
 
@@ -184,19 +186,19 @@ def detail(follower: Follower, followed: Followed, id: str) -> dict[str, Any]:
         return told
     told["tags"] = {clean(key): clean(text) for key, text in (promise.tags or {}).items()}
     told["timeout"] = model.relative_ms(promise.timeout / 1000)
-    text, value = value_text(follower, promise, 2_000)
+    text, _ = value_text(follower, promise, TEXT_LIMIT)
     if promise.resolved:
         told["value"] = clean(text)
     elif promise.completed:
         told["error"] = clean(text) or told["error"] or ANSWERS[promise.state]
-        if isinstance(value, BaseException) and value.__traceback__ is not None:
-            told["traceback"] = clean("".join(traceback.format_tb(value.__traceback__)))
+        kept = (promise.value.headers or {}).get(TRACEBACK_HEADER)
+        told["traceback"] = clean(kept[-TEXT_LIMIT:]) if kept else None  # Its end says most.
     return told
 
 
 def clean(text: str) -> str:
     """At most 2,000 characters that any JSON reader takes: lone surrogates become question marks."""
-    text = text if len(text) <= 2_000 else text[:1_999] + "…"
+    text = text if len(text) <= TEXT_LIMIT else text[: TEXT_LIMIT - 1] + "…"
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

@@ -11,9 +11,10 @@ that meets an error logs it to `resonate_notebook` and goes on; neither thread p
 
 One display is one mime bundle: the widget's view, a picture (SVG) and the text tree. When the run has ended the same display is
 published again with the final picture, so that what is saved, printed or committed is the finished graph. The widget's view stays
-in that bundle: JupyterLab (4.6 was read and tried) disposes of a renderer whose preferred type goes away, so without it the live
-graph would turn into a still picture under the reader's hands; nbconvert and GitHub take the SVG since no widget state is saved.
-A page opened without its kernel has no model for the view, therefore a kernel that stops publishes every display once more, without it.
+in that bundle, as was found by trying JupyterLab 4.6.6: it disposes of a renderer whose preferred type goes away, so without the
+view the live graph would turn into a still picture under the reader's hands. nbconvert and GitHub take the SVG, since no widget
+state is saved. But JupyterLab itself, where a saved notebook is opened without its kernel, says "model not found" in place of a
+view; so a kernel that stops publishes every display once more, without the view, and the page saves that.
 """
 
 from __future__ import annotations

@@ -25,9 +25,6 @@ import traitlets
 STATIC: Final = Path(__file__).parent / "static"
 UNASKED_FIRST_S: Final = 0.5
 UNASKED_LONGEST_S: Final = 15.0
-TEXT_LIMIT: Final = 2_000
-"""Characters of one text in a message, in both directions."""
-
 WIDGET_MIME: Final = "application/vnd.jupyter.widget-view+json"
 
 
@@ -89,10 +86,3 @@ def read_typed(text: str) -> Any:
             continue
     return text
 
-
-def typed_text(message: dict[str, Any]) -> str:
-    """The `text` of a page's message; ValueError when it is no text or too long to be meant."""
-    text = message.get("text", "")
-    if not isinstance(text, str) or len(text) > 1_000_000:
-        raise ValueError("The page sent no text.")
-    return text

@@ -78,9 +78,13 @@ def run_tests(summary: Summary, extra: list[str]) -> None:
     REPORTS.mkdir(parents=True, exist_ok=True)
     for report in REPORTS.glob("*.xml"):
         report.unlink()
-    folders = sorted(path.parent for path in ROOT.glob("tests/*/test_*.py"))
-    if folders:
-        run_pytest(summary, "tests", sys.executable, [], extra)
+    folders = {path.parent for path in ROOT.glob("tests/*/test_*.py")}
+    browser = ROOT / "tests" / "browser"
+    # Playwright keeps an event loop running in its thread while its browser is open, so it has a process of its own.
+    if folders - {browser}:
+        run_pytest(summary, "tests", sys.executable, ["--ignore=tests/browser"], extra)
+    if browser in folders:
+        run_pytest(summary, "browser tests", sys.executable, ["tests/browser"], extra)
 
     if ROOT / "tests" / "kernel" in folders:
         setup = ["tools/setup", "kernel-tests", OLD_KERNEL_FOLDER, OLD_KERNEL_REQUIREMENT]

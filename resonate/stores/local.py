@@ -36,6 +36,8 @@ class LocalStore:
 
     in_place = True
     """Answers come at once, in the calling thread."""
+    sole_owner = True
+    """No other process can see these promises, so nobody else can take a run over."""
     where = ("memory", "in memory")
     """What kind of place this is, and how the notebook calls it."""
 
@@ -85,12 +87,14 @@ class LocalStore:
                 return
             self._timers = Timers("resonate-store")
             self._tick_at = None
+            self._machine.redeliver(int(self._clock.time() * 1000))
         self._tick(None)
 
     def stop(self, timeout_s: float = 0.0) -> None:
         """Act no more by itself; what is stored stays, and operations are still answered."""
         with self._lock:
             timers, self._timers = self._timers, None
+            self._listener = None
         if timers is not None:
             timers.stop(timeout_s)
 

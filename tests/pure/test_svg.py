@@ -24,7 +24,8 @@ ALLOWED = {
 VALUE = re.compile(r"[-#\w .()%]*|[MHVQZACLSmhvqzacls\d. -]+|(Menlo|-apple-system),[\w ',-]+")
 HOSTILE = [
     "</text><script>alert(1)</script>", '" onload="alert(1)', "' x='", "&lt;&#x3c;", "]]><!--", "<?xml?><!DOCTYPE x [",
-    "\x00\x08\x1b[2J", "\ud800\udfff", "\ufffe\uffff", "\u202eevil\u200b", "line\r\nbreak", "漢字" * 40, "W" * 500, "", "javascript:alert(1)",
+    "\x00\x08\x1b[2J", "\ud800\udfff", "\ufffe\uffff", "\u202eevil\u200b", "line\r\nbreak",
+    "漢字" * 40, "W" * 500, "", "javascript:alert(1)",
 ]  # fmt: skip
 TEXTS = st.one_of(st.sampled_from(HOSTILE), st.text(st.characters(codec=None, categories=None), max_size=60))
 

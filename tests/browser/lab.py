@@ -1,0 +1,218 @@
+"""JupyterLab as a person has it: a server of its own, and what a person does in its page.
+
+The server and its kernels know nothing of the machine's own Jupyter: configuration, data, runtime files and IPython's folder are
+fresh, the only kernel is the interpreter that runs the tests, and it imports the packages from this checkout.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Locator, Page, expect
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+START_LIMIT_S = 30
+SETTINGS = {"@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False}}
+
+# Remembers each different label that a call's item has had, by the promise's id, in order.
+REMEMBER = """() => {
+  const seen = window.seen = {};
+  const note = () => document.querySelectorAll('[role=treeitem][data-id]').forEach(item => {
+    const labels = seen[item.dataset.id] ??= [], label = item.getAttribute('aria-label');
+    if (labels.at(-1) !== label) labels.push(label);
+  });
+  new MutationObserver(note).observe(document.body, {subtree: true, childList: true, attributeFilter: ['aria-label', 'data-id']});
+}"""
+
+
+class Lab:
+    """A running JupyterLab server in `folder`; its notebooks are in `folder/notebooks`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.notebooks = folder, folder / "notebooks"
+        self.notebooks.mkdir(parents=True, exist_ok=True)
+        for name, values in SETTINGS.items():
+            self.set_setting(name, values)
+        kernel = folder / "data" / "kernels" / "python3"
+        kernel.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        (kernel / "kernel.json").write_text(json.dumps({"argv": command, "display_name": "Python 3", "language": "python"}))
+        self.port = free_port()
+        self.origin = f"http://127.0.0.1:{self.port}"
+        self.log = (folder / "server.log").open("w")
+        options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={self.port}", "--ServerApp.port_retries=0"]
+        options += ["--IdentityProvider.token=", "--ServerApp.password=", "--LabApp.expose_app_in_browser=True"]
+        options += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.extension_manager=readonly"]
+        options += [f"--ServerApp.root_dir={self.notebooks}"]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *options], env=self._environment(), stdout=self.log, stderr=self.log, cwd=folder
+        )
+        self._wait_until_up()
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "RESONATE"))}
+        folders = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime", "IPYTHONDIR": "ipython"}
+        own = {name: str(self.folder / folder) for name, folder in folders.items()}
+        return {**kept, **own, "JUPYTER_PREFER_ENV_PATH": "0", "PYTHONPATH": str(CHECKOUT)}
+
+    def _wait_until_up(self) -> None:
+        deadline = time.monotonic() + START_LIMIT_S
+        while self.process.poll() is None and time.monotonic() < deadline:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+            try:
+                connection.request("GET", "/api/status")
+                if connection.getresponse().status == http.HTTPStatus.OK:
+                    return
+            except OSError:
+                time.sleep(0.1)
+            finally:
+                connection.close()
+        self.stop()
+        raise RuntimeError(f"JupyterLab did not start:\n{(self.folder / 'server.log').read_text()[-2000:]}")
+
+    def stop(self) -> None:
+        """End the server, and with it its kernels."""
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+    def set_setting(self, name: str, values: dict[str, Any]) -> None:
+        """Set a plugin's settings, such as `@jupyterlab/apputils-extension/themes`, for pages that are opened from now on."""
+        path = self.folder / "config" / "lab" / "user-settings" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values))
+
+    def write(self, name: str, *sources: str) -> None:
+        """Write a notebook of code cells."""
+        cells = [
+            {"cell_type": "code", "id": f"cell-{index}", "metadata": {}, "source": source, "outputs": [], "execution_count": None}
+            for index, source in enumerate(sources)
+        ]
+        spec = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        (self.notebooks / name).write_text(json.dumps({"cells": cells, "metadata": spec, "nbformat": 4, "nbformat_minor": 5}))
+
+    def read(self, name: str) -> list[dict[str, Any]]:
+        """The cells of a notebook as they are on disk."""
+        cells: list[dict[str, Any]] = json.loads((self.notebooks / name).read_text())["cells"]
+        return cells
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Notebook:
+    """One page of JupyterLab with one notebook. It notes whatever asks another origin, and every error of the page."""
+
+    def __init__(self, lab: Lab, browser: Browser, name: str, *, width: int = 1200, height: int = 900, scale: float = 1) -> None:
+        self.lab, self.name, self.complaints = lab, name, list[str]()
+        self.context = browser.new_context(viewport={"width": width, "height": height}, device_scale_factor=scale)
+        # What asks elsewhere is noted and goes nowhere.
+        self.context.route(re.compile(f"^(?!{re.escape(lab.origin)}/|blob:|data:)"), lambda route: route.abort())
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(20_000)
+        self.page.on("request", lambda request: self._note_request(request.url))
+        self.page.on("websocket", lambda socket: self._note_request(socket.url.replace("ws://", "http://")))
+        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        self.page.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
+        self.open()
+
+    def _note_request(self, url: str) -> None:
+        if not url.startswith((f"{self.lab.origin}/", f"blob:{self.lab.origin}/", "data:")):
+            self.complaints.append(f"asked {url}")
+
+    def open(self) -> None:
+        """Load the page, or load it again, and wait until its kernel is there."""
+        self.page.goto(f"{self.lab.origin}/lab/tree/{self.name}?reset")
+        self.page.wait_for_function(
+            "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+            " && jupyterapp.shell.currentWidget.content.widgets.length > 0"
+        )
+        self.page.evaluate(REMEMBER)
+
+    def reload(self) -> None:
+        """Load the page again; the kernel may be busy."""
+        self.page.reload()
+        self.page.evaluate(REMEMBER)
+
+    def close(self) -> None:
+        """End the kernel and the page."""
+        self.page.evaluate("() => jupyterapp.shell.currentWidget?.sessionContext.shutdown()")
+        self.context.close()
+
+    def run(self, *cells: int) -> None:
+        """Run cells one after the other, each once the one before it has ended, however it ended."""
+        for cell in cells:
+            self.start(cell)
+            self.wait_for_end(cell)
+
+    def start(self, cell: int) -> None:
+        """Run a cell and go on at once."""
+        self.page.evaluate(
+            """cell => {
+              const { content } = jupyterapp.shell.currentWidget;
+              content.activeCellIndex = cell; content.mode = 'command';
+              window.ended ??= {}; window.ended[cell] = false;
+              jupyterapp.commands.execute('notebook:run-cell').finally(() => { window.ended[cell] = true; });
+            }""",
+            cell,
+        )
+
+    def wait_for_end(self, cell: int, timeout_ms: int = 20_000) -> None:
+        self.page.wait_for_function("cell => window.ended[cell]", arg=cell, timeout=timeout_ms)
+
+    def save(self) -> None:
+        self.page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+        self.page.wait_for_function("() => !jupyterapp.shell.currentWidget.context.model.dirty")
+
+    # ---- what is seen --------------------------------------------------------------------------------------------------------
+
+    def output(self, cell: int) -> Locator:
+        """All that a cell has put out."""
+        return self.page.locator(f".jp-Notebook .jp-Cell[data-windowed-list-index='{cell}'] .jp-Cell-outputWrapper")
+
+    def graph(self, cell: int) -> Locator:
+        """The live graph in a cell's output."""
+        return self.output(cell).locator("section.rg")
+
+    def item(self, cell: int, id: str) -> Locator:
+        """A call in that graph."""
+        return self.graph(cell).locator(f'[role=treeitem][data-id="{id}"]')
+
+    def labels(self, cell: int) -> list[str]:
+        """What the calls of a graph say of themselves."""
+        found: list[str] = self.graph(cell).locator("[role=treeitem]").evaluate_all(
+            "items => items.map(item => item.getAttribute('aria-label')).sort()"
+        )
+        return found
+
+    def seen(self, id: str) -> list[str]:
+        """Every label that the call has had in the page, in order."""
+        return list(self.page.evaluate("id => window.seen[id] ?? []", id))
+
+    def expect_state(self, cell: int, word: str, timeout_ms: int = 15_000) -> None:
+        """Wait until the run's own word is `word`."""
+        expect(self.graph(cell).locator(".rg-head .rg-pill").first).to_have_text(word, timeout=timeout_ms)
+
+    def answer(self, cell: int, id: str, value: str) -> Locator:
+        """Press Resolve… at a call that waits, type the value and press Resolve; the form's answer is returned."""
+        self.item(cell, id).get_by_role("button", name="Resolve…").click()
+        panel = self.graph(cell).get_by_role("complementary", name="details")
+        panel.get_by_role("textbox").fill(value)
+        panel.get_by_role("button", name="Resolve", exact=True).click()
+        return panel.locator(".rg-answer")

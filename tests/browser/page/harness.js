@@ -1,0 +1,26 @@
+/* A model with the four methods that anywidget gives to a front-end, driven by a test through `window.harness`. */
+import widget from "../../../resonate_notebook/static/graph.js";
+
+const listeners = new Set();
+const traits = new Map();
+const sent = [];
+const model = {
+  get: (name) => traits.get(name) ?? null,
+  on: (event, listener) => { if (event === "msg:custom") listeners.add(listener); },
+  off: (event, listener) => { if (event === "msg:custom") listeners.delete(listener); },
+  send: (content) => { sent.push(structuredClone(content)); },
+};
+
+window.harness = {
+  sent,
+  traits,
+  /* Draws one more view of the model; answers with its clean-up. */
+  mount: () => {
+    const place = document.createElement("div");
+    document.getElementById("host").append(place);
+    return widget.render({ model, el: place });
+  },
+  deliver: (message) => listeners.forEach((listener) => listener(structuredClone(message), [])),
+  listening: () => listeners.size,
+  ofKind: (kind) => sent.filter((message) => message.kind === kind),
+};
