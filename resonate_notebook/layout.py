@@ -238,7 +238,7 @@ def place(items: list[Item], wanted: Callable[[Item], float], note_lines: Callab
         errors[item.depth] |= noted and item.state != "waiting"
     room -= (len(widths) - 1) * GAP_X
     _shrink(widths, room, READABLE, [column for column, error in enumerate(errors) if not error])
-    for floor in (READABLE, NARROW, WIDTH_MIN / 2):
+    for floor in (READABLE, NARROW, WIDTH_MIN):
         _shrink(widths, room, floor, range(len(widths)))
     widths = [float(int(width)) for width in widths]
     subtree: dict[Item, float] = {}

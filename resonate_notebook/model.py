@@ -149,6 +149,11 @@ class RunModel:
         """Says whether the run as a whole has its final state."""
         return self.root is not None and self.root.fact in SETTLED
 
+    def elapsed_s(self, now_s: float) -> float | None:
+        """Answers how long ago the run was launched, or how long it took; a kernel that takes it over later changes nothing."""
+        root = self.root
+        return None if root is None else max(0.0, (now_s if root.ended_at is None else root.ended_at) - root.created_at)
+
     def summary(self) -> str:
         """One sentence: the run's state, how much is settled, and what asks for a look."""
         done = sum(self.counts[state] for state in SETTLED)

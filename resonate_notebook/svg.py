@@ -230,7 +230,7 @@ def _head(model: RunModel, now_s: float, *, stable: bool) -> tuple[list[str], fl
     out.append(_text(41, 26.5, word, COLOURS[state], style="b"))
     right = float(EDGE_RIGHT)
     label = cut(visible(model.where_label), 24)
-    took = None if stable or root is None else root.took_s(now_s)
+    took = None if stable else model.elapsed_s(now_s)
     place_icon = _WHERE.get(model.where, _WHERE["server"])
     for text, path, fill in ((label, place_icon, TEXT_2), ("" if took is None else duration(took), _CLOCK, TEXT)):
         if text:
@@ -351,6 +351,8 @@ def _box(model: RunModel, item: Item, took: str, now_s: float, *, stable: bool) 
     out.append(_call(left, y + 16.5, *call_parts(node, int(room / MONO_PX))))
     parts, bold = said(model, node, now_s, stable=stable), hot or live
     free = room - (_sans_px(took, 11.5) + 8 if took else 0)
+    if _sans_px(parts[0], 11.5, bold=bold) > free:
+        took, free = "", room  # The word of the state is worth more than its time.
     lines = " · ".join(parts), f"{parts[0]} · {parts[-1]}", _sans_cut(parts[0], free, 11.5, bold=bold)
     line = next((line for line in lines if _sans_px(line, 11.5, bold=bold) <= free), "")
     out.append(_text(left, y + 33.5, line, colour if bold else TEXT_2, 11.5, "b" if bold else ""))

@@ -216,7 +216,7 @@ def render_text(
 def _head(model: RunModel, now_s: float, width: int, *, stable: bool, colour: bool) -> list[str]:
     root, look = model.root, STATES[model.state]
     state = f"{look.glyph} {look.word}"
-    took = None if stable or root is None else root.took_s(now_s)
+    took = None if stable else model.elapsed_s(now_s)
     right = cut(visible(model.where_label), width // 3)
     right = right if took is None else f"{duration(took)} · {right}"
     room = width - cells(state) - cells(right) - 4

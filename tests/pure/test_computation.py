@@ -48,6 +48,7 @@ from resonate.retry_policies import Constant
 
 TTL_MS = 10_000
 STEPS_LIMIT = 30_000
+ACTIONS_LIMIT = 5_000
 TARGET = "poll://any@default"
 
 
@@ -129,7 +130,9 @@ class World:
         run.now_ms = self.now
         run.observed = self.observed
         event(run, *arguments)
-        while run.actions:
+        for _ in range(ACTIONS_LIMIT):
+            if not run.actions:
+                return
             action = run.actions.popleft()
             if isinstance(action, Send):
                 answer = self.ask(action.operation)
@@ -149,6 +152,7 @@ class World:
                 assert isinstance(action, Done)
                 if worker.runs.get(run.root.id) is run:
                     del worker.runs[run.root.id]
+        raise AssertionError(f"one event of {run.root.id} asks for ever more: {run.actions}")
 
     def add(self, worker: Worker, record: PromiseRecord, command: Command[Any]) -> Computation:
         address = f"{TARGET}/{worker.pid}"
@@ -656,3 +660,298 @@ def test_random_workflows_do_not_care_when_the_store_answers(seeds: range) -> No
     for seed in seeds:
         simulate(seed, later=True)
         simulate(seed, later=True, crashes="sometimes", freezes=True)
+
+
+# ---- single laws ------------------------------------------------------------------------------------------------------------------
+
+
+def world_of(func: Any, *args: Any, **options: Any) -> World:
+    """A world in which `func` has been launched as `r`, and nothing more has happened."""
+    world = World(0, **options)
+    world.registry.add(func)
+    world.launch("r", func, *args)
+    return world
+
+
+def settle(world: World, promise_id: str, value: Any = None) -> None:
+    world.ask(SettlePromise(promise_id, "RESOLVED", DEFAULT.encode(value)))
+
+
+def work_off(world: World) -> None:
+    """Everything that can be done without letting time pass."""
+    while world.worker.jobs or world.inbox:
+        if world.worker.jobs:
+            world.work(world.worker, *world.worker.jobs.pop(0))
+        else:
+            world.hear(world.inbox.pop(0))
+
+
+def constant(ctx: Context, value: Any) -> Any:
+    return value
+
+
+def test_a_waiting_run_holds_no_lease_and_nothing_in_progress() -> None:
+    """A run whose every part waits for the outside parks: no lease, no timer, no job."""
+
+    def waits(ctx: Context) -> Generator[Any, Any, Any]:
+        return (yield (yield ctx.promise(id="x")))
+
+    world = world_of(waits)
+    work_off(world)
+    run = world.worker.runs["r"]
+    assert (run.parked, run.lease, run.busy) == (True, None, 0)
+    assert not world.machine._held
+    settle(world, "x", 5)
+    work_off(world)
+    assert world.outcome("r") == ("ok", 5)
+
+
+@pytest.mark.parametrize(("busy", "other"), [("x", "y"), ("y", "x")])
+def test_a_branch_goes_on_while_another_is_at_work(busy: str, other: str) -> None:
+    """A promise that settles while another part of the run is in the middle of a step wakes its own branch at once."""
+
+    def branch(ctx: Context, awaited: str) -> Generator[Any, Any, Any]:
+        value = yield (yield ctx.promise(id=awaited))
+        return (yield ctx.run(constant, value))
+
+    def forks(ctx: Context) -> Generator[Any, Any, Any]:
+        first = yield ctx.begin_run(branch, "x")
+        yield ctx.begin_run(branch, "y")
+        return (yield first)
+
+    world = world_of(forks)
+    work_off(world)
+    settle(world, busy, 1)
+    while not [action for _, action in world.worker.jobs if isinstance(action, Call)]:
+        world.hear(world.inbox.pop(0)) if world.inbox else world.work(world.worker, *world.worker.jobs.pop(0))
+    (slow,) = world.worker.jobs  # a step is being called, and takes its time
+    world.worker.jobs.clear()
+    settle(world, other, 2)
+    work_off(world)
+    assert world.outcome("r.1" if other == "x" else "r.2") == ("ok", 2), f"the branch that awaits {other} waits for an unrelated step"
+    world.worker.jobs.append(slow)
+    work_off(world)
+    assert world.outcome("r") == ("ok", 2 if other == "x" else 1)
+
+
+@pytest.mark.parametrize("way", ["await", "leave", "child"])
+def test_a_run_that_waits_for_itself_fails_and_says_so(way: str) -> None:
+    """A run that can never go on is rejected with `RunStuck`, which names who waits; it does not hang."""
+
+    def wait_for(ctx: Context, promise: Any) -> Generator[Any, Any, Any]:
+        return (yield promise)
+
+    def itself(ctx: Context) -> Generator[Any, Any, Any]:
+        if way == "await":
+            yield ctx.run(constant, 1).options(id="r")
+        elif way == "leave":
+            yield ctx.begin_run(constant, 1).options(id="r")
+        else:
+            yield ctx.run(wait_for, Promise("r", "r"))
+
+    world = world_of(itself)
+    world.run()
+    record = world.machine.promises["r"]
+    error = outcome_of(record, DEFAULT)
+    assert isinstance(error.value, RunStuck)
+    assert "r can never go on" in str(error.value)
+    assert not world.worker.runs
+
+
+def test_a_cancelled_run_closes_its_generators_and_settles_nothing() -> None:
+    """When somebody settles the run's promise, its generators are closed and it writes no more."""
+    closed = []
+
+    def child(ctx: Context) -> Generator[Any, Any, Any]:
+        try:
+            yield ctx.sleep(5)
+        finally:
+            closed.append(ctx.id)
+
+    def parent(ctx: Context) -> Generator[Any, Any, Any]:
+        try:
+            yield ctx.run(child)
+        finally:
+            closed.append(ctx.id)
+
+    world = world_of(parent)
+    work_off(world)
+    world.ask(SettlePromise("r", "REJECTED_CANCELED"))
+    work_off(world)
+    assert sorted(closed) == ["r", "r.1"]
+    assert world.machine.promises["r.1"].state == "PENDING"
+    assert not world.worker.runs
+
+
+def test_a_refused_promise_is_refused_each_time_it_is_awaited() -> None:
+    """A call whose id belongs to somebody else raises where it is awaited, and again when it is awaited again."""
+
+    def joins(ctx: Context) -> Generator[Any, Any, Any]:
+        promise = yield ctx.promise(id="taken", idempotency_key="mine")
+        seen = []
+        for _ in range(2):
+            try:
+                seen.append((yield promise))
+            except ResonateStoreError as error:
+                seen.append(f"{error.code:.5f}")
+        return seen
+
+    world = World(0)
+    world.ask(CreatePromise("taken", world.now + 10**9, "theirs"))
+    settle(world, "taken", "their value")
+    world.registry.add(joins)
+    world.launch("r", joins)
+    world.run()
+    assert world.outcome("r") == ("ok", ["100.40900", "100.40900"])
+
+
+def test_a_settled_promise_can_be_awaited_any_number_of_times() -> None:
+    """Awaiting a promise of this run once more, long after, gives the same outcome from the store."""
+
+    def again(ctx: Context) -> Generator[Any, Any, Any]:
+        promise = yield ctx.begin_run(constant, 7)
+        first = yield promise
+        for _ in range(3):
+            yield ctx.sleep(1)
+        return [first, (yield promise), (yield promise)]
+
+    world = world_of(again)
+    world.run()
+    assert world.outcome("r") == ("ok", [7, 7, 7])
+
+
+def test_an_answer_that_comes_after_the_end_is_dropped() -> None:
+    """Whatever is brought to a finished run changes nothing."""
+
+    def one(ctx: Context) -> Generator[Any, Any, Any]:
+        return (yield ctx.run(constant, 1))
+
+    world = world_of(one)
+    run = world.worker.runs["r"]
+    work_off(world)
+    record = world.machine.promises["r"]
+    assert run.finished
+    for event, arguments in ((Computation.noticed, (record,)), (Computation.settled_outside, (record,)), (Computation.lost, ()),
+                             (Computation.resumed, (None, record)), (Computation.woke, (run.root,)), (Computation.stuck, (NOTHING,))):  # fmt: skip
+        event(run, *arguments)  # type: ignore[operator]
+    assert not run.actions
+
+
+def test_a_finished_part_is_forgotten() -> None:
+    """A run of a thousand steps keeps no more nodes than are alive, with values or without a promise."""
+    kept = []
+
+    def many(ctx: Context) -> Generator[Any, Any, Any]:
+        for number in range(1000):
+            yield ctx.run(constant, number)
+            promise = yield ctx.begin_run(constant, number)
+            yield promise
+        kept.append(len(list(world.worker.runs["r"].running())))
+
+    world = world_of(many)
+    world.run()
+    assert world.outcome("r") == ("ok", None)
+    assert kept[0] < 10
+
+
+@pytest.mark.parametrize("durable", [True, False])
+@pytest.mark.parametrize("awaits", [True, False])
+def test_depth_costs_no_stack(durable: bool, awaits: bool) -> None:
+    """Three thousand calls below each other end one after the other, whether they are awaited or left to structured concurrency."""
+
+    def deep(ctx: Context, levels: int) -> Generator[Any, Any, Any]:
+        if levels:
+            call = ctx.run if awaits else ctx.begin_run
+            yield call(deep, levels - 1).options(durable=durable)
+        return levels
+
+    world = world_of(deep, 3000)
+    world.run()
+    assert world.outcome("r") == ("ok", 3000)
+
+
+def test_what_observers_see_of_a_run() -> None:
+    """Creations, retries, suspensions and settlements are told in order, with what each is about."""
+
+    def flaky(ctx: Context) -> Any:
+        if ctx.info.attempt == 1:
+            raise Flaw("first")
+        return 1
+
+    def told_of(ctx: Context) -> Generator[Any, Any, Any]:
+        yield ctx.run(flaky).options(retry_policy=Constant(2, 3))
+        yield ctx.sleep(4)
+
+    world = World(0)
+    world.observed = True
+    world.registry.add(told_of)
+    world.launch("r", told_of)
+    began_s = world.now / 1000
+    world.run()
+    facts = [(type(each), each.id, each.at - began_s) for each in world.events if not isinstance(each, AttemptStarted)]
+    assert facts == [
+        (PromiseCreated, "r", 0), (PromiseCreated, "r.1", 0), (RetryScheduled, "r.1", 0), (PromiseSettled, "r.1", 2),
+        (PromiseCreated, "r.2", 2), (RunSuspended, "r", 2), (RunResumed, "r", 6), (PromiseSettled, "r.2", 6), (PromiseSettled, "r", 6),
+    ]  # fmt: skip
+    retry = next(each for each in world.events if isinstance(each, RetryScheduled))
+    assert (retry.attempt, retry.due - began_s, retry.error) == (1, 2, "first")
+
+
+def test_a_replay_reads_what_was_recorded() -> None:
+    """A step that would give something else each time gives its recorded value to every later life of the run."""
+    drawn = itertools.count()
+
+    def draw(ctx: Context) -> int:
+        return next(drawn)
+
+    def draws(ctx: Context) -> Generator[Any, Any, Any]:
+        values = []
+        for _ in range(5):
+            values.append((yield ctx.run(draw)))  # noqa: PERF401
+            yield ctx.sleep(1)
+        return values
+
+    world = world_of(draws, crashes="always")
+    world.run()
+    assert world.deaths >= 5
+    _, values = world.outcome("r")
+    assert values == [told(world.machine.promises[f"r.{number}"])[1] for number in (1, 3, 5, 7, 9)] == sorted(values)
+
+
+def test_deadlines_are_cut_at_the_parents() -> None:
+    """A child's deadline is its own or its parent's, whichever comes first; a detached call keeps its own."""
+
+    def child(ctx: Context) -> Generator[Any, Any, Any]:
+        yield ctx.run(constant, 1).options(timeout=1)
+        yield ctx.run(constant, 1)
+        yield ctx.promise(timeout=3)
+        yield ctx.rpc("constant", 1)
+        yield ctx.detached("constant", 1).options(timeout=500)
+
+    def parent(ctx: Context) -> Generator[Any, Any, Any]:
+        yield ctx.run(child).options(timeout=100)
+
+    world = world_of(parent)
+    world.registry.add(constant)
+    work_off(world)
+    begins = world.now
+    left = {name: (record.timeout - begins) / 1000 for name, record in world.machine.promises.items() if name.startswith("r.1")}
+    assert left == {"r.1": 100, "r.1.1": 1, "r.1.2": 100, "r.1.3": 3, "r.1.4": 100, "r.1.5": 500}
+    world.run()
+
+
+def test_no_retry_is_begun_beyond_the_deadline() -> None:
+    """An attempt that would start after the deadline is not waited for: the failure is final at once."""
+
+    def always(ctx: Context) -> Any:
+        raise Flaw("always")
+
+    def parent(ctx: Context) -> Generator[Any, Any, Any]:
+        yield ctx.run(always).options(timeout=10, retry_policy=Constant(4))
+
+    world = world_of(parent)
+    begins = world.now
+    world.run()
+    record = world.machine.promises["r.1"]
+    assert (record.state, record.completed_on) == ("REJECTED", begins + 8000)
+    assert world.executed.count("r.1") == 3

@@ -116,6 +116,7 @@ def test_long_calls_long_errors_and_stacks_of_all_states_keep_apart_in_graph_and
     graph = render_svg(story.model(), START + 20)
     apart(graph)
     assert 'rx="7"' in graph
+    assert words(parsed(graph)).count("waiting for you") == 8
     for number in range(2, 70):
         story.ran(1, 9_999, f"r.{number}", f"a_function_with_a_long_name_{number}", a="'long'" * 9)
         story.ran(2, 3, f"r.{number}.1", "hidden")

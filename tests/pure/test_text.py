@@ -92,6 +92,12 @@ def test_without_colour_there_is_no_escape_and_colour_adds_nothing_else() -> Non
         assert "\n".join(line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", coloured).split("\n")) == plain
 
 
+def test_the_head_tells_the_time_since_launch_and_the_rows_the_time_since_this_worker_began() -> None:
+    lines = render_text(Story("r").created(0, "r", "f").started(3_600, "r").model(), START + 3_605).split("\n")
+    assert lines[0].endswith("1 h 00 m · runs.db")
+    assert lines[-1].endswith("5.0 s")
+
+
 def test_a_run_of_which_nothing_is_known_says_so() -> None:
     assert render_text(RunModel("demo.9"), START).split("\n") == [f"demo.9  ○ pending{'in memory':>63}", "", "No calls yet."]
 
