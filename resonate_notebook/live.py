@@ -10,11 +10,10 @@ Two daemon threads, whatever the number of runs:
 that meets an error logs it to `resonate_notebook` and goes on; neither thread prints, calls `display`, or runs a user's function.
 
 One display is one mime bundle: the widget's view, a picture (SVG) and the text tree. When the run has ended the same display is
-published again with the final picture, so that what is saved, printed or committed is the finished graph. The widget's view stays
-in that bundle, as was found by trying JupyterLab 4.6.6: it disposes of a renderer whose preferred type goes away, so without the
-view the live graph would turn into a still picture under the reader's hands. nbconvert and GitHub take the SVG, since no widget
-state is saved. But JupyterLab itself, where a saved notebook is opened without its kernel, says "model not found" in place of a
-view; so a kernel that stops publishes every display once more, without the view, and the page saves that.
+published again with the final picture alone, so that what is saved, printed or committed is the finished graph, and shows without
+a kernel. JupyterLab takes a view away whose type has gone from its output, under the reader's hands; so the view is told before
+("final"), answers that it will move into the new output ("staying"), and only then the picture is published. A page that gives
+no such answer keeps the view in the bundle, and gets the picture alone when the kernel stops.
 """
 
 from __future__ import annotations
@@ -46,6 +45,8 @@ PICTURE_INTERVAL_S: Final = 0.5
 """How often a live display without a widget is drawn again."""
 TICK_INTERVAL_S: Final = 2.0
 TROUBLE_PAUSE_S: Final = 1.0
+STAY_WAIT_S: Final = 2.0
+"""How long the end of a run waits for the page to say that it keeps the view."""
 CLOSE_LIMIT_S: Final = 1.5
 FINISHED_RUNS_MAX: Final = 200
 CATCH_UP_LIMIT_S: Final = 1.0
@@ -72,6 +73,10 @@ class Display:
     mode: str
     widget: GraphWidget | None = None
     drawn_at: float = 0.0
+    told_at: float = 0.0
+    """When the page was told that the run has ended (monotonic)."""
+    stays: bool = False
+    """The page keeps the live view by itself; the output may become a plain picture."""
 
 
 @dataclass(slots=True, eq=False)
@@ -101,6 +106,7 @@ class Follower:
         self._subscription = client.subscribe()
         self._commands: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._outbox: deque[tuple[GraphWidget, dict[str, Any]]] = deque()
+        self._staying: deque[GraphWidget] = deque()
         self._ended: deque[tuple[Followed, Display]] = deque(maxlen=FINISHED_RUNS_MAX)
         self._stopping = threading.Event()
         self._threads = [
@@ -239,6 +245,8 @@ class Follower:
         while self._outbox:
             widget, message = self._outbox.popleft()
             widget.send(message)
+        while self._staying:
+            self._keep_view(self._staying.popleft())
         now_s = time.monotonic()
         with self.lock:
             work = [followed for followed in self.runs.values() if followed.widgets or followed.displays]
@@ -280,17 +288,33 @@ class Follower:
             if not (ended or due):
                 followed.changed |= was_changed and place.mode != "widget"
                 continue
+            if place.widget is not None and not place.stays and now_s - (place.told_at or now_s) < STAY_WAIT_S:
+                if not place.told_at:
+                    place.told_at = now_s
+                    self._outbox.append((place.widget, {"kind": "final"}))
+                continue
             place.drawn_at = now_s
+            view = None if place.stays else place.widget
             try:
-                if ended and place.widget is not None:
+                if ended and view is not None:
                     # JupyterLab makes the view anew from the model's state, so that state has to hold the end.
-                    place.widget.send_state("snapshot")
-                self._publish(place, self.bundle(followed, place.mode, place.widget))
+                    view.send_state("snapshot")
+                self._publish(place, self.bundle(followed, place.mode, view))
             finally:
                 if ended:
                     with self.lock:
                         followed.displays.remove(place)
                         self._ended.append((followed, place))
+
+    def _keep_view(self, widget: GraphWidget) -> None:
+        """The page keeps this view by itself: its output becomes the plain picture, now or when the run's end is published."""
+        with self.lock:
+            open_places = [place for followed in self.runs.values() for place in followed.displays if place.widget is widget]
+            ended = [(followed, place) for followed, place in self._ended if place.widget is widget and not place.stays]
+        for place in [*open_places, *(place for _, place in ended)]:
+            place.stays = True
+        for followed, place in ended:
+            self._publish(place, self.bundle(followed, "svg"))
 
     def _publish(self, place: Display, bundle: dict[str, Any]) -> None:
         place.publish(bundle, {}, transient={"display_id": place.id}, update=True)
@@ -312,6 +336,10 @@ class Follower:
             case "hello":
                 widget.greeted = widget.wants_snapshot = True
                 widget.detached = False
+                if followed.model.settled:
+                    self._outbox.append((widget, {"kind": "final"}))
+            case "staying":
+                self._staying.append(widget)
             case "snapshot":
                 widget.wants_snapshot = True
             case "detach":
@@ -339,7 +367,7 @@ class Follower:
             self.pump()
             with self.lock:
                 places = [(followed, place) for followed in self.runs.values() for place in followed.displays]
-                places += [(followed, place) for followed, place in self._ended if place.mode == "widget"]
+                places += [(followed, place) for followed, place in self._ended if place.mode == "widget" and not place.stays]
             for followed, place in places:
                 self._publish(place, self.bundle(followed, "svg"))
         except Exception as error:  # The kernel may be half gone.

@@ -11,7 +11,7 @@
 const ROW_PX = 26, ROWS_BEYOND = 6;                     // one row; rows kept in the document beyond the window
 const STACK_FROM = 5, HOT_SHOWN = 8, FOLD_ABOVE = 24;   // siblings to a stack; failures below it; calls before folding
 const BOXES_CHOSEN = 60, BOXES_AT_MOST = 120, GRAPH_FROM_PX = 640, INDENT_LEVELS = 12;
-const STALE_MS = 7000, QUEUED_MS = 400, SAY_MS = 5000, ASK_AGAIN_MS = 1000, MOVE_MS = 220, BUSY_MS = 400;
+const STALE_MS = 7000, QUEUED_MS = 400, SAY_MS = 5000, ASK_AGAIN_MS = 1000, LEAVE_MS = 2000, MOVE_MS = 220, BUSY_MS = 400;
 const MONO_PX = 7.23, TEXT_PX = 5.75;                   // widths of a character: labels are fitted without measuring
 
 /* ---------- document helpers: text goes in as text ---------------------------------------------------------------- */
@@ -902,8 +902,34 @@ class Widget {
     if (kept?.kind === "snapshot") this.run.load(kept);
     this.askedAt = performance.now(); this.send({ kind: "hello" }); this.schedule();
   }
+  /* The run has ended, and its output is about to become a plain picture, so that a saved notebook needs no kernel. JupyterLab and
+     Notebook then take this view away. Where their output area is found, the view asks to stay: it moves into the new output, in
+     front of the picture, so that the page in front of the person keeps its panel. A page that is loaded again has the picture. */
+  prepareToStay() {
+    const child = this.element.closest(".jp-OutputArea-child"), area = child?.parentElement;
+    if (!area || this.place) return;
+    this.place = { area, child, index: Array.prototype.indexOf.call(area.children, child) };
+    this.moves = new MutationObserver(() => this.stay());
+    this.moves.observe(area, { childList: true }); this.send({ kind: "staying" });
+  }
+  stay() {
+    const { area, child, index } = this.place, next = area.children[index];
+    if (child.isConnected && child.parentElement === area) return;
+    this.moves.disconnect();
+    const output = next?.querySelector(".jp-OutputArea-output");
+    if (!output) return this.destroy();
+    this.shelter = make("div", "rg-shelter"); this.shelter.append(this.element);
+    output.style.display = "none"; output.after(this.shelter);
+    this.setTone(); this.schedule();
+  }
+  /* Called when the host takes the view away; a view that stays listens on, on its own account. */
+  leave() {
+    if (!this.place || this.gone) return this.destroy();
+    this.model.off("msg:custom", this.onMessage); this.model.on("msg:custom", this.onMessage);
+    setTimeout(() => { if (!this.element.isConnected) this.destroy(); }, LEAVE_MS);
+  }
   destroy() {
-    this.gone = true; this.model.off("msg:custom", this.onMessage); this.sizes.disconnect(); this.themes.disconnect();
+    this.moves?.disconnect(); this.gone = true; this.model.off("msg:custom", this.onMessage); this.sizes.disconnect(); this.themes.disconnect();
     clearInterval(this.clock); cancelAnimationFrame(this.frame);
     for (const request of this.requests.values()) clearTimeout(request.timer);
     this.view?.remove(); this.element.remove();
@@ -920,6 +946,7 @@ class Widget {
     else if (message.kind === "tick") this.run.heard(message.now);
     else if (message.kind === "detail" && this.panel?.id === message.id) this.panel.told = message;
     else if (message.kind === "reply") this.takeReply(message);
+    else if (message.kind === "final") this.prepareToStay();
     this.schedule();
   }
   takeSnapshot(message) {
@@ -1176,6 +1203,6 @@ function toneOf(element) {
 export default {
   render({ model, el }) {
     const widget = new Widget(model, el);
-    return () => widget.destroy();
+    return () => widget.leave();
   },
 };
