@@ -15,12 +15,13 @@ import binascii
 import dataclasses
 import datetime
 import decimal
+import functools
 import json
 import logging
 import math
 import sys
 import traceback
-from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 from resonate.errors import ValueNotStorable
@@ -80,7 +81,8 @@ class DefaultEncoder:
         text = headers.get(FORMAT_HEADER) if headers else None
         if text is not None:
             value = self._read_tagged(text)
-            if value is not None:
+            # Not everything whose class is unknown is an error: its plain form says which it was.
+            if value is not None and not (type(value) is RemoteError and data is not None and '"__error__"' not in data):
                 return value
         return None if data is None else _read_twin(data)
 
@@ -93,6 +95,8 @@ class DefaultEncoder:
         except _Unfamiliar as error:
             logger.warning("a stored value holds %s, which is not read here; its plain JSON form is used instead", error)
             return None
+        except (TypeError, AttributeError, OverflowError) as error:
+            raise ValueError(f"the stored value is damaged: {error}") from None
 
 
 class TextEncoder:
@@ -214,7 +218,7 @@ class _Writer:
 
     def _write_standard(self, value: Any, kind: type, path: str, depth: int) -> Any:
         name = f"{kind.__module__}.{kind.__name__}"
-        arguments = value.__reduce__()[1]
+        arguments = value.__reduce_ex__(4)[1]  # from protocol 4 on it says which of two equal wall-clock times is meant
         if kind in (datetime.timedelta, datetime.timezone, decimal.Decimal):
             return _reduced(name, *(self.write(each, path, depth) for each in arguments))
         packed = base64.b64encode(arguments[0]).decode("ascii")
@@ -223,8 +227,11 @@ class _Writer:
 
     def _write_error(self, error: BaseException, path: str, depth: int) -> Any:
         """Arguments and plain attributes travel; what cannot is left out, for an error has to arrive in any case."""
+        given = error.args
+        if isinstance(error, OSError) and len(given) == 2 and error.filename is not None:
+            given = (*given, error.filename)  # which its `args` leave out
         try:
-            arguments = [self.write(each, path, depth) for each in error.args]
+            arguments = [self.write(each, path, depth) for each in given]
         except (ValueNotStorable, ValueError):
             arguments = [safe_text(error)]
         state = {}
@@ -236,8 +243,16 @@ class _Writer:
         return {"py/reduce": [{"py/type": _name_of(type(error))}, {"py/tuple": arguments}, state]}
 
     def _write_dataclass(self, value: Any, path: str, depth: int) -> Any:
+        kind = type(value)
+        if _empty(_imported(_name_of(kind))) is None:
+            raise ValueNotStorable(
+                f"{path} is a `{kind.__name__}`, which could not be read again: its class must stand in a module, on its own or below `object`."
+            )
         fields = {each.name: self.write(getattr(value, each.name), f"{path}.{each.name}", depth) for each in dataclasses.fields(value)}
-        return {"py/object": _name_of(type(value)), **fields}
+        for name in getattr(value, "__dict__", ()):
+            if name not in fields and not isinstance(getattr(kind, name, None), functools.cached_property):
+                raise ValueNotStorable(f"{path} has the attribute `{name}`, which is no field of `{kind.__name__}` and would be lost.")
+        return {"py/object": _name_of(kind), **fields}
 
 
 def _reduced(name: str, *arguments: Any) -> dict[str, Any]:
@@ -346,7 +361,8 @@ def _read_reduced(parts: list[Any], depth: int) -> Any:
         raise _Unfamiliar(name)
     state = _read(parts[2], depth) if len(parts) > 2 and isinstance(parts[2], dict) else {}
     if cls is None:
-        return RemoteError(name.rpartition(".")[2], ", ".join(str(each) for each in arguments))
+        shown = (str(each) if type(each) in (str, int, float, bool, type(None)) else f"<{type(each).__name__}>" for each in arguments)
+        return RemoteError(name.rpartition(".")[2], ", ".join(shown))
     return _rebuild_error(cls, arguments, state)
 
 
@@ -355,10 +371,10 @@ def _rebuild_error(cls: type[Exception], arguments: tuple[Any, ...], state: dict
     native = next(base for base in cls.__mro__ if not base.__flags__ & (1 << 9))  # Py_TPFLAGS_HEAPTYPE: a class made in Python
     try:
         error = native.__new__(cls, *arguments)
+        native.__init__(error, *arguments)
     except Exception:
-        error = BaseException.__new__(cls) if native is Exception else RemoteError(cls.__name__, str(arguments))
-    error.args = arguments
-    vars(error).update(state)
+        error = BaseException.__new__(cls, *arguments) if native is Exception else RemoteError(cls.__name__, "its arguments are damaged")
+    BaseException.__getattribute__(error, "__dict__").update(state)
     return error
 
 
@@ -373,13 +389,23 @@ def _read_object(value: dict[str, Any], depth: int) -> Any:
             raise _Unfamiliar(name)
         return _made(_PACKED[name], _bytes(arguments[0]), *(_read(each, depth) for each in arguments[1:]))
     cls = _imported(name)
-    if cls is None or not dataclasses.is_dataclass(cls):
+    made = _empty(cls)
+    if made is None:
         raise _Unfamiliar(name)
-    made = object.__new__(cls)
     for field in dataclasses.fields(cls):
         if field.name in value:
             object.__setattr__(made, field.name, _read(value[field.name], depth))
     return made
+
+
+def _empty(cls: type | None) -> Any:
+    """An instance of a dataclass without its fields; None for what is no dataclass or stands on a type with a content of its own."""
+    if cls is None or not dataclasses.is_dataclass(cls):
+        return None
+    try:
+        return object.__new__(cls)
+    except TypeError:
+        return None
 
 
 def _imported(name: str) -> type | None:
@@ -390,8 +416,12 @@ def _imported(name: str) -> type | None:
         if module is not None:
             found: Any = module
             for part in attribute.split("."):
-                found = vars(found).get(part) if isinstance(getattr(found, "__dict__", None), Mapping) else None
-            return found if isinstance(found, type) else None
+                # Past every `__getattribute__`: a module that is loaded when it is first touched stays untouched.
+                if issubclass(type(found), ModuleType):
+                    found = object.__getattribute__(found, "__dict__").get(part)
+                else:
+                    found = type.__getattribute__(found, "__dict__").get(part) if issubclass(type(found), type) else None
+            return found if issubclass(type(found), type) else None
         module_name, _, head = module_name.rpartition(".")
         attribute = f"{head}.{attribute}"
     return None

@@ -290,8 +290,9 @@ class Follower:
                 continue
             if place.widget is not None and not place.stays and now_s - (place.told_at or now_s) < STAY_WAIT_S:
                 if not place.told_at:
-                    place.told_at = now_s
                     self._outbox.append((place.widget, {"kind": "final"}))
+                if not place.told_at or self.busy:  # A busy kernel hears no answer before its cells have ended.
+                    place.told_at = now_s
                 continue
             place.drawn_at = now_s
             view = None if place.stays else place.widget

@@ -68,7 +68,7 @@ class Run:
         self.id = id
         self._session = session
         self._handle = handle
-        self._shown_in = 0  # The cell in which the magic has shown it already.
+        self._shown_in = -1  # The cell in which the magic has shown it already.
 
     def done(self) -> bool:
         """Whether the run has ended, however it did."""
@@ -201,7 +201,7 @@ class Run:
             self._followed().owed = True  # Also when it has ended by now: which of the two happens is nothing to depend on.
         elif mode != "terminal":
             self.show()
-        self._shown_in = getattr(self._session.shell, "execution_count", 0)
+        self._shown_in = self._session.cells
         return self
 
     def _show(self, followed: Followed, mode: str) -> None:
@@ -212,8 +212,8 @@ class Run:
 
     def _ipython_display_(self) -> None:
         # The magic has shown the run in this very cell; that it is also the cell's value does not ask for a second picture.
-        if self._shown_in and self._shown_in == getattr(self._session.shell, "execution_count", 0):
-            self._shown_in = 0
+        if self._shown_in == self._session.cells:
+            self._shown_in = -1
             if self._session.mode() == "terminal":
                 say(repr(self))  # IPython has written `Out[5]: ` already.
         else:
@@ -294,8 +294,6 @@ def failure(session: Session, id: str) -> Failed | None:
 
 def failed_at(session: Session, node: Node) -> str:
     """`cell 4, line 6: raise ValueError("no rows")`, from the traceback kept beside a stored error; "" where there is none."""
-    from resonate_notebook.session import place
-
     try:
         promise = actions.get_promise(session.follower, node.id)
     except ResonateError:
@@ -305,5 +303,5 @@ def failed_at(session: Session, node: Node) -> str:
     if not frames:
         return ""
     file, line, code = frames[-1]
-    return f"{place(session.shell, file)}, line {line}" + (f": {code.strip()}" if code else "")
+    return f"{session.place(file)}, line {line}" + (f": {code.strip()}" if code else "")
 

@@ -51,12 +51,14 @@ class Session:
         self.client = Resonate.local()
         self.follower = Follower(self.client, self.settings)
         self.shell = get_ipython()
+        self.cells = 0  # How many have begun; `execution_count` stands still where a client stores no history, as nbval's.
         if self.shell is not None:
             self.shell.events.register("pre_run_cell", self._cell_begins)
             self.shell.events.register("post_run_cell", self._cell_ends)
         atexit.register(self.close)
 
     def _cell_begins(self, _info: object = None) -> None:
+        self.cells += 1
         self.follower.busy = True
 
     def _cell_ends(self, _result: object = None) -> None:
@@ -68,7 +70,14 @@ class Session:
 
     def cell_of(self, function: Callable[..., Any]) -> str:
         """`cell 4`, or the file's name, for where a function was written."""
-        return place(self.shell, function.__code__.co_filename)
+        return self.place(function.__code__.co_filename)
+
+    def place(self, filename: str) -> str:
+        """`cell 4` for code typed into this kernel (`cell` in stable output), else the file's name."""
+        number = getattr(getattr(self.shell, "compile", None), "_filename_map", {}).get(filename)
+        if number is None:
+            return os.path.basename(filename)
+        return "cell" if self.settings.stable else f"cell {number}"
 
     def close(self) -> None:
         """Stops following, then the client. Runs in memory end here."""
@@ -79,12 +88,6 @@ class Session:
                     self.shell.events.unregister(event, callback)
         self.follower.close()
         self.client.stop()
-
-
-def place(shell: Any, filename: str) -> str:
-    """`cell 4` for code typed into this kernel, else the file's name."""
-    number = getattr(getattr(shell, "compile", None), "_filename_map", {}).get(filename)
-    return f"cell {number}" if number is not None else os.path.basename(filename)
 
 
 def cell_number(shell: Any) -> int:

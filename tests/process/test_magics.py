@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import json
 import signal
 import sys
 import threading
@@ -14,7 +15,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import resonate_notebook
-from resonate_notebook import live, magics, runs, session
+from resonate_notebook import actions, live, magics, runs, session, widget
 
 FUNCTIONS = """%%resonate register
 import threading
@@ -73,7 +74,7 @@ def ipython():
 
 @pytest.fixture
 def cell(ipython, capsys):
-    ipython.reset()
+    before = set(ipython.user_ns)
     shell = Shell(ipython, capsys)
     shell.good("%load_ext resonate_notebook")
     shell.good(FUNCTIONS)
@@ -82,6 +83,8 @@ def cell(ipython, capsys):
     if gate is not None:
         gate.set()
     shell.good("%unload_ext resonate_notebook")
+    for name in set(ipython.user_ns) - before:
+        del ipython.user_ns[name]
 
 
 def until(condition, limit_s=5.0):
@@ -539,3 +542,29 @@ def test_an_error_in_a_thread_of_ours_is_noted_and_the_thread_goes_on(cell, monk
     assert cell.value == 3
     assert "RuntimeError: planted" in cell.good("%resonate status")
     assert "planted" in caplog.text
+
+
+# ---- what the page is told -----------------------------------------------------------------------------------------------------
+
+
+def test_details_are_bounded_text_with_the_traceback_of_a_failure(cell):
+    cell.good("run = %resonate run demo.0 pipeline days=20")
+    cell("%resonate wait demo.0")
+    follower = session.current().follower
+    told = actions.detail(follower, follower.follow("demo.0"), "demo.0.14")
+    assert told["error"] == "ValueError('no rows')"
+    assert 'raise ValueError("no rows")' in told["traceback"]
+    assert (told["attempts"], told["arguments"]) == (2, [["day", "13"]])
+    cell.good("run = %resonate run long clean day='x'*9000\nrun.result(5)")
+    told = actions.detail(follower, follower.follow("long"), "long")
+    assert 1_000 < len(told["value"]) <= 2_000
+    assert actions.detail(follower, follower.follow("long"), "no such")["value"] is None
+    json.dumps(told).encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("{'ok': True}", {"ok": True}), ('{"ok": true}', {"ok": True}), ("12", 12), ("looks good", "looks good"), ("", None), ("f()", "f()")],
+)
+def test_what_is_typed_into_the_form_is_a_value_or_text_and_never_code(text, value):
+    assert widget.read_typed(text) == value
