@@ -5,15 +5,16 @@ from __future__ import annotations
 import functools
 import http.server
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from lab import Lab, Notebook
+from playwright.sync_api import Browser, Page, sync_playwright
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-QUIET += ["--disable-component-update", "--disable-sync"]
+QUIET += ["--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 
 
 class SilentHandler(http.server.SimpleHTTPRequestHandler):
@@ -37,3 +38,35 @@ def browser(chromium_path: str) -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=chromium_path, args=QUIET)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A JupyterLab server for the tests of one file."""
+    pytest.importorskip("jupyterlab")
+    server = Lab(tmp_path_factory.mktemp("lab"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Iterator[Page]:
+    """One page for the tests of one file, because JupyterLab takes seconds to load."""
+    page = browser.new_page()
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def open_notebook(lab: Lab, page: Page) -> Iterator[Callable[..., Notebook]]:
+    """Opens a notebook of the lab by name. A page that asked another origin, or met an error, has failed the test."""
+    opened: list[Notebook] = []
+
+    def open_one(name: str, **options: int) -> Notebook:
+        opened.append(Notebook(lab, page, name, **options))
+        return opened[-1]
+
+    yield open_one
+    for notebook in opened:
+        notebook.close()
+    assert [complaint for notebook in opened for complaint in notebook.complaints] == []

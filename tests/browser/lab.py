@@ -9,7 +9,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -17,11 +16,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import ConsoleMessage, Error, Locator, Page, Request, WebSocket, expect
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 START_LIMIT_S = 30
 SETTINGS = {"@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False}}
+
+WIDGET = "window.jupyterapp?.shell.currentWidget"
+IS_READY = f"name => {WIDGET}?.context?.path === name && {WIDGET}.sessionContext?.session?.kernel?.status === 'idle'"
+CLOSE = f"""async () => {{
+  const widget = {WIDGET};
+  await widget.sessionContext.shutdown(); await widget.context.save(); widget.close();
+}}"""
 
 # Remembers each different label that a call's item has had, by the promise's id, in order.
 REMEMBER = """() => {
@@ -30,7 +36,9 @@ REMEMBER = """() => {
     const labels = seen[item.dataset.id] ??= [], label = item.getAttribute('aria-label');
     if (labels.at(-1) !== label) labels.push(label);
   });
-  new MutationObserver(note).observe(document.body, {subtree: true, childList: true, attributeFilter: ['aria-label', 'data-id']});
+  window.observer?.disconnect();
+  window.observer = new MutationObserver(note);
+  window.observer.observe(document.body, {subtree: true, childList: true, attributeFilter: ['aria-label', 'data-id']});
 }"""
 
 
@@ -45,7 +53,8 @@ class Lab:
         kernel = folder / "data" / "kernels" / "python3"
         kernel.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        (kernel / "kernel.json").write_text(json.dumps({"argv": command, "display_name": "Python 3", "language": "python"}))
+        spec = {"argv": command, "display_name": "Python 3", "language": "python"}
+        (kernel / "kernel.json").write_text(json.dumps(spec))
         self.port = free_port()
         self.origin = f"http://127.0.0.1:{self.port}"
         self.log = (folder / "server.log").open("w")
@@ -60,9 +69,11 @@ class Lab:
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "RESONATE"))}
-        folders = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime", "IPYTHONDIR": "ipython"}
+        folders = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime"}
+        folders["IPYTHONDIR"] = "ipython"
         own = {name: str(self.folder / folder) for name, folder in folders.items()}
-        return {**kept, **own, "JUPYTER_PREFER_ENV_PATH": "0", "PYTHONPATH": str(CHECKOUT)}
+        path = os.pathsep.join(filter(None, [str(CHECKOUT), kept.get("PYTHONPATH")]))
+        return {**kept, **own, "JUPYTER_PREFER_ENV_PATH": "0", "PYTHONPATH": path}
 
     def _wait_until_up(self) -> None:
         deadline = time.monotonic() + START_LIMIT_S
@@ -119,41 +130,45 @@ def free_port() -> int:
 class Notebook:
     """One page of JupyterLab with one notebook. It notes whatever asks another origin, and every error of the page."""
 
-    def __init__(self, lab: Lab, browser: Browser, name: str, *, width: int = 1200, height: int = 900, scale: float = 1) -> None:
-        self.lab, self.name, self.complaints = lab, name, list[str]()
-        self.context = browser.new_context(viewport={"width": width, "height": height}, device_scale_factor=scale)
-        # What asks elsewhere is noted and goes nowhere.
-        self.context.route(re.compile(f"^(?!{re.escape(lab.origin)}/|blob:|data:)"), lambda route: route.abort())
-        self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
-        self.page.on("request", lambda request: self._note_request(request.url))
-        self.page.on("websocket", lambda socket: self._note_request(socket.url.replace("ws://", "http://")))
-        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
-        self.page.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
-        self.open()
+    def __init__(self, lab: Lab, page: Page, name: str, *, fresh: bool = False, height: int = 900) -> None:
+        self.lab, self.page, self.name, self.complaints = lab, page, name, list[str]()
+        page.set_default_timeout(20_000)
+        page.set_viewport_size({"width": 1200, "height": height})
+        for event, listener in self._listeners():
+            page.on(event, listener)
+        if fresh or not page.url.startswith(lab.origin):  # A page that is open already saves the time to load it.
+            page.goto(f"{lab.origin}/lab/tree/{name}?reset")
+        else:
+            page.evaluate("path => { jupyterapp.commands.execute('docmanager:open', {path, factory: 'Notebook'}); }", name)
+        page.wait_for_function(IS_READY, arg=name)
+        page.evaluate(REMEMBER)
 
-    def _note_request(self, url: str) -> None:
+    def _listeners(self) -> list[tuple[Any, Any]]:
+        asks = [(event, self._note_request) for event in ("request", "websocket")]
+        return [*asks, ("pageerror", self._note_error), ("console", self._note_console)]
+
+    def _note_request(self, request: Request | WebSocket) -> None:
+        url = request.url.replace("ws://", "http://")
         if not url.startswith((f"{self.lab.origin}/", f"blob:{self.lab.origin}/", "data:")):
             self.complaints.append(f"asked {url}")
 
-    def open(self) -> None:
-        """Load the page, or load it again, and wait until its kernel is there."""
-        self.page.goto(f"{self.lab.origin}/lab/tree/{self.name}?reset")
-        self.page.wait_for_function(
-            "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-            " && jupyterapp.shell.currentWidget.content.widgets.length > 0"
-        )
-        self.page.evaluate(REMEMBER)
+    def _note_error(self, error: Error) -> None:
+        self.complaints.append(f"error: {error}")
+
+    def _note_console(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.complaints.append(message.text)
 
     def reload(self) -> None:
-        """Load the page again; the kernel may be busy."""
+        """Load the page again; what has been saved is shown."""
         self.page.reload()
         self.page.evaluate(REMEMBER)
 
     def close(self) -> None:
-        """End the kernel and the page."""
-        self.page.evaluate("() => jupyterapp.shell.currentWidget?.sessionContext.shutdown()")
-        self.context.close()
+        """End the kernel and close the notebook; the page stays."""
+        self.page.evaluate(CLOSE)
+        for event, listener in self._listeners():
+            self.page.remove_listener(event, listener)
 
     def run(self, *cells: int) -> None:
         """Run cells one after the other, each once the one before it has ended, however it ended."""
@@ -196,10 +211,8 @@ class Notebook:
 
     def labels(self, cell: int) -> list[str]:
         """What the calls of a graph say of themselves."""
-        found: list[str] = self.graph(cell).locator("[role=treeitem]").evaluate_all(
-            "items => items.map(item => item.getAttribute('aria-label')).sort()"
-        )
-        return found
+        items = self.graph(cell).locator("[role=treeitem]")
+        return list(items.evaluate_all("items => items.map(item => item.getAttribute('aria-label')).sort()"))
 
     def seen(self, id: str) -> list[str]:
         """Every label that the call has had in the page, in order."""

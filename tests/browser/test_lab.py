@@ -1,0 +1,245 @@
+"""The live graph in JupyterLab as people use it: a real server, a real kernel, a real browser, and nothing from elsewhere."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from lab import CHECKOUT, Lab, Notebook
+from playwright.sync_api import Browser, expect
+
+LOAD = "%load_ext resonate_notebook"
+FUNCTIONS = """%%resonate register
+import threading
+from resonate.retry_policies import Constant
+gate = threading.Event()
+
+def probe(ctx, host):
+    if ctx.info.attempt == 1:
+        raise ConnectionError(f"no answer from {host}")
+    return 1.5
+
+def load(ctx, day):
+    return {"day": day, "rows": 1000 + day}
+
+def merge(ctx, parts):
+    gate.wait(60)
+    return sum(part["rows"] for part in parts)
+
+def pipeline(ctx, days):
+    factor = yield ctx.run(probe, "gauge-2").options(retry_policy=Constant(delay=1, max_retries=3))
+    parts = []
+    for day in range(days):
+        parts.append((yield ctx.run(load, day)))
+    rows = yield ctx.run(merge, parts)
+    word = yield (yield ctx.promise(id=f"{ctx.id}.approve", data={"ask": f"{rows} rows. Publish?"}))
+    return {"rows": rows, "factor": factor, "word": word}
+"""
+RUN = "run = %resonate run demo.1 pipeline days=3"
+OPEN = "gate.set()"
+SETTINGS_OF_THEME = "@jupyterlab/apputils-extension/themes"
+TUTORIAL = CHECKOUT / "notebooks" / "01-first-run.ipynb"
+
+type Opener = Callable[..., Notebook]
+
+
+@pytest.fixture
+def begun(lab: Lab, open_notebook: Opener, request: pytest.FixtureRequest) -> Notebook:
+    """A notebook whose cell 2 shows the run, which stands at `merge` until cell 3 is run; cells from 4 on are the test's own."""
+    name = f"{request.node.name}.ipynb"
+    lab.write(name, LOAD, FUNCTIONS, RUN, OPEN, *getattr(request, "param", ()))
+    notebook = open_notebook(name)
+    notebook.run(0, 1, 2)
+    expect(notebook.item(2, "demo.1.5")).to_have_attribute("aria-label", re.compile("running"))
+    return notebook
+
+
+@pytest.mark.parametrize("begun", [["run.result(timeout=30)"]], indirect=True)
+def test_calls_appear_and_change_their_state_and_an_answer_in_the_page_ends_the_run(begun: Notebook) -> None:
+    """The graph goes on while the run does, from retrying to resolved, and Resolve… gives the run its value."""
+    begun.expect_state(2, "running")
+    expect(begun.item(2, "demo.1.4")).to_have_attribute("aria-label", "load(day=2), resolved")
+    expect(begun.item(2, "demo.1.approve")).to_have_count(0)
+    seen = begun.seen("demo.1.1")
+    assert any("retrying, attempt 1 of 4 failed" in label for label in seen)
+    assert seen[-1].endswith("resolved, after 2 attempts")
+    begun.run(3)
+    begun.expect_state(2, "waiting for you")
+    expect(begun.item(2, "demo.1.5")).to_have_attribute("aria-label", re.compile(r"merge\(.*\), resolved"))
+    begun.answer(2, "demo.1.approve", "{'ok': True}")
+    begun.expect_state(2, "resolved")
+    assert all(label.endswith("resolved") or "resolved, " in label for label in begun.labels(2))
+    begun.run(4)
+    expect(begun.output(4)).to_contain_text("{'rows': 3003, 'factor': 1.5, 'word': {'ok': True}}")
+
+
+def test_a_click_on_a_call_opens_its_arguments_and_its_value(begun: Notebook) -> None:
+    """The panel shows a running call's arguments, and a resolved one's value, as the kernel tells them."""
+    panel = begun.graph(2).get_by_role("complementary", name="details")
+    begun.item(2, "demo.1.5").click()
+    expect(panel).to_contain_text("'rows': 1002")
+    expect(panel).to_contain_text("not yet")
+    begun.item(2, "demo.1.3").click()
+    expect(panel.locator(".rg-code")).to_have_text("{'day': 1, 'rows': 1001}")
+    expect(panel.locator(".rg-pairs").first).to_contain_text("day")
+    heights = panel.locator("dt").evaluate_all("terms => terms.map(term => term.offsetHeight)")
+    assert max(heights) < 24, "JupyterLab's own styles break the names into several lines"
+    panel.get_by_role("button", name="close details").click()
+    expect(panel).to_have_count(0)
+
+
+@pytest.mark.parametrize("begun", [["len(run.nodes())"]], indirect=True)
+def test_a_page_that_is_loaded_again_shows_the_same_calls_and_goes_on(begun: Notebook) -> None:
+    """As many calls as the kernel's model has, a few seconds after the reload, and the next change is seen."""
+    begun.run(4)
+    before = begun.labels(2)
+    begun.save()
+    begun.reload()
+    expect(begun.graph(2).locator("[role=treeitem]")).to_have_count(len(before))
+    assert begun.labels(2) == before
+    expect(begun.output(4)).to_contain_text(str(len(before)))
+    begun.run(3)
+    begun.expect_state(2, "waiting for you")
+    begun.answer(2, "demo.1.approve", "yes")
+    begun.expect_state(2, "resolved")
+
+
+@pytest.mark.parametrize("begun", [["run"]], indirect=True)
+def test_two_views_of_one_run_agree(begun: Notebook) -> None:
+    """Shown again in another cell the run has the same calls in the same states, then and after each change."""
+    begun.run(4)
+    agree = """() => {
+      const [one, other, ...more] = [...document.querySelectorAll('section.rg')].map(view =>
+        [...view.querySelectorAll('[role=treeitem]')].map(item => item.dataset.id + item.getAttribute('aria-label')).join());
+      return one && one === other && !more.length;
+    }"""
+    begun.page.wait_for_function(agree)
+    begun.run(3)
+    for cell in (2, 4):
+        begun.expect_state(cell, "waiting for you")
+    begun.page.wait_for_function(agree)
+    begun.answer(4, "demo.1.approve", "1")
+    for cell in (2, 4):
+        begun.expect_state(cell, "resolved")
+    begun.page.wait_for_function(agree)
+
+
+BUSY = "import os, time\nwhile not os.path.exists('let-go'):\n    time.sleep(0.05)"
+
+
+@pytest.mark.parametrize("begun", [[BUSY]], indirect=True)
+def test_an_answer_to_a_busy_kernel_is_said_to_be_queued_and_is_carried_out(lab: Lab, begun: Notebook) -> None:
+    """While another cell blocks the kernel the graph stays live, and Resolve is queued or heard at once, as the kernel can."""
+    begun.run(3)
+    begun.expect_state(2, "waiting for you")
+    (lab.notebooks / "let-go").unlink(missing_ok=True)
+    begun.start(4)
+    begun.page.wait_for_function("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'busy'")
+    said = begun.answer(2, "demo.1.approve", "fine")
+    heard = begun.graph(2).locator(".rg-head .rg-pill", has_text="resolved")  # Some ipykernels hear a page while a cell runs.
+    expect(said.filter(has_text="Queued").or_(heard)).to_be_visible()
+    (lab.notebooks / "let-go").touch()
+    begun.expect_state(2, "resolved")
+    begun.wait_for_end(4)
+
+
+PICTURE_IS_FINAL = """cell => {
+  const { data } = jupyterapp.shell.currentWidget.model.cells.get(cell).outputs.get(0);
+  return Object.keys(data).sort().join() === 'image/svg+xml,text/plain' && !/waiting|running/.test(data['image/svg+xml']);
+}"""
+
+
+def test_a_saved_notebook_shows_the_finished_picture_without_its_kernel(lab: Lab, begun: Notebook, browser: Browser) -> None:
+    """The file holds picture and text of the ended run and no view, and another server's page shows the picture."""
+    begun.run(3)
+    begun.expect_state(2, "waiting for you")
+    begun.answer(2, "demo.1.approve", "1")
+    begun.page.wait_for_function(PICTURE_IS_FINAL, arg=2)
+    begun.save()
+    [output] = lab.read(begun.name)[2]["outputs"]
+    picture, text = ("".join(output["data"][kind]) for kind in ("image/svg+xml", "text/plain"))
+    assert "resolved" in picture
+    assert "7 resolved" in text
+    assert "✓ approve" in text
+    other = Lab(lab.folder)
+    page = browser.new_page()
+    try:
+        later = Notebook(other, page, begun.name)
+        expect(later.output(2).locator("img")).to_be_visible()
+        assert later.output(2).locator("img").evaluate("image => image.decode().then(() => image.naturalHeight)") > 200
+        assert later.output(2).inner_text().strip() == ""
+        assert later.complaints == []
+        later.close()
+    finally:
+        page.close()
+        other.stop()
+
+
+def test_the_end_of_a_run_leaves_what_a_person_has_open(begun: Notebook) -> None:
+    """When the output becomes a plain picture the one live graph stays, with its panel, and still asks the kernel."""
+    begun.run(3)
+    begun.expect_state(2, "waiting for you")
+    begun.item(2, "demo.1.3").click()
+    begun.answer(2, "demo.1.approve", "1")
+    begun.page.wait_for_function(PICTURE_IS_FINAL, arg=2)
+    panel = begun.graph(2).get_by_role("complementary", name="details")
+    expect(panel).to_contain_text("demo.1.approve")
+    expect(begun.output(2).locator("img")).to_be_hidden()
+    begun.item(2, "demo.1.2").click()
+    expect(panel.locator(".rg-code")).to_have_text("{'day': 0, 'rows': 1000}")
+
+
+BLOCK_AND_ANSWER = "%resonate resolve demo.1.approve 1\nimport time\ntime.sleep(3)"
+
+
+@pytest.mark.parametrize("begun", [[BLOCK_AND_ANSWER]], indirect=True)
+def test_a_run_that_ends_while_a_cell_blocks_is_shown_once(begun: Notebook) -> None:
+    """A busy kernel hears late that the page keeps its view; there is one graph, with its open panel, before and after."""
+    begun.run(3)
+    begun.expect_state(2, "waiting for you")
+    begun.item(2, "demo.1.3").click()
+    begun.start(4)
+    begun.expect_state(2, "resolved")
+    begun.wait_for_end(4)
+    begun.page.wait_for_function(PICTURE_IS_FINAL, arg=2)
+    expect(begun.graph(2)).to_have_count(1)
+    expect(begun.graph(2).get_by_role("complementary", name="details")).to_contain_text("{'day': 1, 'rows': 1001}")
+
+
+def test_the_graph_is_dark_where_jupyterlab_is(lab: Lab, open_notebook: Opener) -> None:
+    """A dark theme from the settings makes a dark graph, and it follows when the theme is changed."""
+    lab.set_setting(SETTINGS_OF_THEME, {"theme": "JupyterLab Dark"})
+    lab.write("dark.ipynb", LOAD, FUNCTIONS, RUN, OPEN)
+    notebook = open_notebook("dark.ipynb", fresh=True)
+    notebook.run(0, 1, 3, 2)
+    notebook.expect_state(2, "waiting for you")
+    expect(notebook.graph(2)).to_have_attribute("data-tone", "dark")
+    notebook.page.evaluate("() => jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})")
+    expect(notebook.graph(2)).to_have_attribute("data-tone", "light")
+
+
+def test_the_first_tutorial_as_a_person_runs_it(lab: Lab, open_notebook: Opener) -> None:
+    """Answered by a click, it reports the year's rain, and its own answering cell says that it came second."""
+    data = pytest.importorskip("vega_datasets").data
+    shutil.copy(TUTORIAL, lab.notebooks / "tutorial.ipynb")
+    cells = lab.read("tutorial.ipynb")
+    load, register, run, wait, resolve, report = [at for at, cell in enumerate(cells) if cell["cell_type"] == "code"][:6]
+    notebook = open_notebook("tutorial.ipynb", height=1600)
+    notebook.run(load, register, run, wait)
+    expect(notebook.output(wait)).to_contain_text("seattle-2015 waits for you: seattle-2015.approval.")
+    assert any("retrying" in label for label in notebook.seen("seattle-2015.1"))
+    notebook.answer(run, "seattle-2015.approval", '{"approved": True}')
+    notebook.expect_state(run, "resolved")
+    notebook.run(report)
+    told = ast.literal_eval(notebook.output(report).inner_text().partition("]:")[2].strip())
+    lines = Path(data.seattle_weather.filepath).read_text().splitlines()
+    rain_mm = 1.04 * sum(float(line.split(",")[1]) for line in lines if line.startswith("2015"))
+    assert told["rain_mm"] == pytest.approx(rain_mm, abs=0.2)
+    assert (told["days"], told["approved"]) == (365, True)
+    notebook.run(resolve)
+    told_late = "seattle-2015.approval was resolved with {'approved': True}. A promise settles once; nothing changed."
+    expect(notebook.output(resolve)).to_have_text(told_late)
