@@ -30,7 +30,7 @@ VALUE_DEPTH_LIMIT = 200
 """Levels of nesting that a stored value may have."""
 WORKERS_LIMIT = 32
 """User functions that one client runs at once, at most."""
-STEPS_IN_A_ROW_LIMIT = 64
+STEPS_IN_A_ROW_LIMIT = 1024
 """Steps that a worker takes of one run before it lets another run have a turn."""
 WAIT_SLICE_S = 0.1
 """A blocked caller looks up this often, so that an interrupt is answered at once on every platform."""

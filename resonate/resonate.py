@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator
 from typing import Any, Self, overload
 
 from resonate.computation import error_text
+from resonate.context import Context
 from resonate.coroutine import LFI, Command, plain_function
 from resonate.dependencies import Dependencies
 from resonate.encoders import DEFAULT, encoder_for
@@ -40,6 +41,8 @@ from resonate.registry import Registry
 from resonate.runtime import Runtime
 from resonate.stores.local import LocalStore
 from resonate.stores.promises import PromiseStore
+
+__all__ = ["Context", "Function", "Resonate"]  # programs for 0.6.7 import the type `Context` from here too
 
 _LOG_LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
 _FINAL: dict[str, FinalState] = {

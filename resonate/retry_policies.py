@@ -70,7 +70,7 @@ class Exponential:
     """A wait that is multiplied by `factor` with each retry, up to `max_delay` seconds. The default for plain functions.
 
     >>> [Exponential().next(attempt) for attempt in (0, 1, 2, 5, 5000)]
-    [0, 2, 4, 30, 30]
+    [0, 2.0, 4.0, 30, 30]
     """
 
     delay: float = 1
@@ -86,6 +86,6 @@ class Exponential:
         if attempt == 0:
             return 0
         try:
-            return min(self.delay * self.factor**attempt, self.max_delay)
+            return min(self.delay * float(self.factor) ** attempt, self.max_delay)
         except OverflowError:
             return self.max_delay

@@ -427,6 +427,10 @@ class Runtime:
             self._close(action.node.frame)
         if self._inbox:
             self._read_inbox(jobs)
+        if len(jobs) > 1:
+            # The last is done next, by this thread. A generator goes on before the calls that it began are taken up: so a fan-out
+            # is begun as a whole, and slow calls do not hold back the one that began them.
+            jobs.sort(key=_goes_on)
         return jobs
 
     def _call(self, run: Run, node: Node) -> Stepped:
@@ -573,6 +577,10 @@ class Runtime:
 
 
 _here = threading.local()
+
+
+def _goes_on(job: Job) -> bool:
+    return isinstance(job[1], Step)
 
 
 def _not_storable(command: Command[Any], error: Exception) -> Exception:

@@ -11,7 +11,7 @@
 const ROW_PX = 26, ROWS_BEYOND = 6;                     // one row; rows kept in the document beyond the window
 const STACK_FROM = 5, HOT_SHOWN = 8, FOLD_ABOVE = 24;   // siblings to a stack; failures below it; calls before folding
 const BOXES_CHOSEN = 60, BOXES_AT_MOST = 120, GRAPH_FROM_PX = 640, INDENT_LEVELS = 12;
-const STALE_MS = 7000, QUEUED_MS = 400, SAY_MS = 5000, ASK_AGAIN_MS = 1000, LEAVE_MS = 2000, MOVE_MS = 220, BUSY_MS = 400;
+const STALE_MS = 7000, QUEUED_MS = 400, SAY_MS = 5000, ASK_AGAIN_MS = 1000, LEAVE_MS = 2000, DETAIL_MS = 5000, MOVE_MS = 220, BUSY_MS = 400;
 const MONO_PX = 7.23, TEXT_PX = 5.75;                   // widths of a character: labels are fitted without measuring
 
 /* ---------- document helpers: text goes in as text ---------------------------------------------------------------- */
@@ -717,13 +717,19 @@ class Panel {
   draw() {
     const { widget } = this, { run } = widget, node = run.byId.get(this.id);
     const stamp = `${node.state} ${node.attempt} ${node.ended}`;
-    if (isNew(this, stamp)) widget.send({ kind: "detail", id: node.id });
+    if (isNew(this, stamp)) this.ask(node);
     put(this.pill, { class: `rg-pill rg-s-${node.state}` });
     if (isNew(this.pill, node.state)) this.pill.replaceChildren(icon(node.state), STATES[node.state].word);
     put(this.live, { text: COUNTS_DOWN.has(node.state) ? run.detail(node) : run.tookText(node) }); this.drawForm(node);
-    if (this.drawn === `${stamp} ${node.caught}` && this.drawnFrom === this.told) return;
-    Object.assign(this, { drawn: `${stamp} ${node.caught}`, drawnFrom: this.told });
+    const shown = `${stamp} ${node.caught} ${Boolean(this.unheard)}`;
+    if (this.drawn === shown && this.drawnFrom === this.told) return;
+    Object.assign(this, { drawn: shown, drawnFrom: this.told });
     this.facts.replaceChildren(...this.sections(node));
+  }
+  ask(node) {
+    const { widget } = this;
+    clearTimeout(this.waiting); widget.send({ kind: "detail", id: node.id });
+    this.waiting = setTimeout(() => { if (!this.told) { this.unheard = true; widget.schedule(true); } }, DETAIL_MS);
   }
   /* The form is made once per promise and kind of answer, so that nothing a person typed is ever redrawn away. */
   drawForm(node) {
@@ -765,7 +771,8 @@ class Panel {
       told?.traceback ? make("pre", "rg-code rg-bad", visible(told.traceback, true)) : null,
       node.caught ? make("p", "rg-quiet", "Its caller caught it, so the run went on.") : null));
     if (node.state === "resolved" || node.state === "recovered") out.push(section("Value",
-      told ? make("pre", "rg-code", visible(told.value ?? "None", true)) : make("p", "rg-quiet", "Asking the kernel…"),
+      told ? make("pre", "rg-code", visible(told.value ?? "None", true)) : make("p", "rg-quiet", this.unheard
+        ? "The kernel does not answer: it is busy, or was restarted since." : "Asking the kernel…"),
       node.state === "recovered" ? make("p", "rg-quiet", "Its result came from the store. Not run again.") : null));
     const pairs = told?.arguments ?? node.arguments, tags = Object.entries(told?.tags ?? {});
     if (pairs.length) out.push(section("Arguments", pairList(pairs)));
@@ -1060,6 +1067,8 @@ class Widget {
     cancelAnimationFrame(this.frame); this.frame = null; this.update();
   }
   resized(width) {
+    // A second view of an output that the first one has moved into (see `stay`): one is enough.
+    if (this.place?.child.isConnected && !this.element.isConnected) return this.destroy();
     if (!width || width === this.width) return;
     this.width = width; this.size = width < 560 ? "xs" : width < 760 ? "s" : width < 1040 ? "m" : "l";
     put(this.element, { "data-width": this.size }); this.setTone(); this.schedule(true);
@@ -1126,7 +1135,11 @@ class Widget {
       make("span", "", "Register the function in a cell and the run goes on by itself.")] : ["Waiting for the kernel…"]));
     put(this.tooMany, { shown: extra > 0,
       text: `${count(this.boxCount)} boxes would be too many to read: shown as a tree. Fold some to get the graph back.` });
-    const wanted = Math.max(this.view ? this.view.contentHeight + extra : 170, this.panel ? 470 : 0);
+    const content = this.view ? this.view.contentHeight + extra : 150;
+    // While the run goes on it only grows, so that what stands below in the notebook does not jump with each fold and error.
+    this.tallest = this.run.settled || this.sizeAt !== this.size ? content : Math.max(this.tallest ?? 0, content);
+    this.sizeAt = this.size;
+    const wanted = Math.max(this.tallest, this.panel ? 470 : 0);
     this.viewHeight = Math.max(150, Math.min(690, wanted)) - extra;
     put(this.body, { $height: `${this.viewHeight + extra}px` });
   }

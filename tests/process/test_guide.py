@@ -1,10 +1,10 @@
-"""The programs of the published 0.6.7 guide that need no server, in its order and its words: they run unchanged."""
+"""Every program of the 0.6.7 guide that needs no server runs unchanged."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,231 +16,398 @@ from resonate.retry_policies import Constant, Exponential, Linear, Never
 
 @pytest.fixture
 def resonate() -> Iterator[Resonate]:
-    client = Resonate.local()
-    yield client
-    client.stop()
+    resonate = Resonate()
+    yield resonate
+    resonate.stop()
 
 
-def until(condition: Callable[[], bool], limit_s: float = 5.0) -> None:
-    """Wait for what another thread is about to do."""
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
+def pending_at(resonate: Resonate, promise_id: str) -> None:
+    """Wait until the promise exists."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            assert resonate.promises.get(promise_id).pending
+        except ResonateStoreError:
+            time.sleep(0.002)
+        else:
+            return
+    raise AssertionError(f"{promise_id} was not created")
 
 
 @pytest.mark.parametrize("make", [Resonate, Resonate.local])
-def test_initialization_is_local_with_or_without_saying_so(make: Callable[[], Resonate]) -> None:
+def test_local_initialization(make: Any) -> None:
+    """`Resonate()` and `Resonate.local()` need nothing else."""
     resonate = make()
-
-    def foo(ctx: Any, arg: str) -> str:
-        return f"foo {arg}"
-
-    resonate.register(foo)
-    assert resonate.run("invocation-id", foo, "arg") == "foo arg"
+    resonate.register(lambda ctx, x: x + 1, name="foo")
+    assert resonate.run("invocation-id", "foo", 1) == 2
     resonate.stop()
 
 
 @pytest.mark.parametrize("workers", [None, 1, 4])
-def test_concurrency_is_a_number_of_workers(workers: int | None) -> None:
-    resonate = Resonate.local(workers=workers)
+def test_concurrency(workers: int | None) -> None:
+    """The pool's size is given by `workers`."""
+    resonate = Resonate.local(workers=workers) if workers else Resonate.local()
+
+    def leaf(ctx, x):
+        return x
 
     @resonate.register
-    def foo(ctx, arg):  # type: ignore[no-untyped-def]
-        result = yield ctx.run(bar, arg)
-        return result
+    def foo(ctx):
+        promises = []
+        for number in range(5):
+            promises.append((yield ctx.begin_run(leaf, number)))  # noqa: PERF401
+        values = []
+        for promise in promises:
+            values.append((yield promise))  # noqa: PERF401
+        return values
 
-    def bar(ctx, arg):  # type: ignore[no-untyped-def]
-        return arg + 1
-
-    assert resonate.run("invocation-id", foo, 1) == 2
+    assert foo.run("invocation-id") == [0, 1, 2, 3, 4]
     resonate.stop()
 
 
-def test_a_dependency_is_set_outside_and_read_inside(resonate: Resonate) -> None:
-    dependency = object()
-    seen = []
-    resonate.set_dependency("dependency-name", dependency)
+def test_register_as_decorator(resonate: Resonate) -> None:
+    """`@resonate.register` makes a function known under its name."""
 
     @resonate.register
-    def foo(ctx, arg):  # type: ignore[no-untyped-def]
+    def foo(ctx, arg):
+        result = arg * 2
+        return result
+
+    assert resonate.run("invocation-id", foo, 2) == 4
+    assert resonate.run("invocation-id-2", "foo", 3) == 6
+
+
+def test_register_as_method(resonate: Resonate) -> None:
+    """`resonate.register(foo)` does the same, and the raw function can be launched."""
+
+    def foo(ctx, arg):
+        result = arg * 2
+        return result
+
+    resonate.register(foo)
+    assert resonate.run("invocation-id", foo, 2) == 4
+
+
+def test_dependencies(resonate: Resonate) -> None:
+    """What is set in the ephemeral world is found in every function of the call graph."""
+    dependency = object()
+    seen = []
+
+    def bar(ctx):
         seen.append(ctx.get_dependency("dependency-name"))
+
+    @resonate.register
+    def foo(ctx, arg):
+        dependency = ctx.get_dependency("dependency-name")
+        seen.append(dependency)
         yield ctx.run(bar)
-        return arg
+        return ctx.get_dependency("nothing", "default")
 
-    def bar(ctx):  # type: ignore[no-untyped-def]
-        seen.append(ctx.get_dependency("dependency-name"))
-
-    assert resonate.run("invocation-id", foo, 1) == 1
+    resonate.set_dependency("dependency-name", dependency)
+    assert resonate.run("invocation-id", foo, 1) == "default"
     assert seen == [dependency, dependency]
 
 
-def test_run_begin_run_rpc_and_begin_rpc_give_the_same_result(resonate: Resonate) -> None:
-    @resonate.register
-    def foo(ctx, arg):  # type: ignore[no-untyped-def]
-        return arg * 2
+def test_run_and_begin_run(resonate: Resonate) -> None:
+    """`.run` gives the result, `.begin_run` a handle of it."""
 
-    assert resonate.run("a", foo, 4) == 8
-    handle = resonate.begin_run("b", foo, 4)
-    assert handle.result() == 8
-    assert resonate.rpc("c", "foo", 4) == 8
-    handle = resonate.begin_rpc("d", "foo", 4)
-    assert handle.result() == 8
-    assert resonate.options(target="poll://any@workers").rpc("e", "foo", 4) == 8
+    @resonate.register
+    def foo(ctx, arg):
+        return arg
+
+    result = resonate.run("invocation-id", foo, "arg")
+    assert result == "arg"
+    handle = resonate.begin_run("invocation-id-2", foo, "arg2")
+    result = handle.result()
+    assert result == "arg2"
+
+
+def test_rpc_and_begin_rpc(resonate: Resonate) -> None:
+    """`.rpc` and `.begin_rpc` reach a function by name, wherever it is registered; here, in this process."""
+
+    @resonate.register
+    def foo(ctx, args):
+        return [args]
+
+    assert resonate.rpc("invocation-id", "foo", "args") == ["args"]
+    assert resonate.options(target="poll://any@workers").rpc("invocation-id-1", "foo", "args") == ["args"]
+    handle = resonate.begin_rpc("invocation-id-2", "foo", "arg")
+    assert handle.result() == ["arg"]
 
 
 @pytest.mark.parametrize("policy", [Exponential(), Constant(), Linear(), Never()])
-def test_options_precede_a_run(resonate: Resonate, policy: Any) -> None:
-    @resonate.register
-    def foo(ctx, arg):  # type: ignore[no-untyped-def]
-        return ctx.info.tags["key"], arg
+@pytest.mark.parametrize("method", ["run", "begin_run", "rpc", "begin_rpc"])
+def test_options(resonate: Resonate, policy: Any, method: str) -> None:
+    """Every listed option can precede every launch, and arrives in the promise."""
 
-    result = resonate.options(
-        idempotency_key="custom-ikey",
-        retry_policy=policy,
-        target="poll://any@workers",
-        tags={"key": "value"},
-        timeout=60.0,
-        version=1,
-    ).run("invocation-id", foo, 3)
-    assert result == ("value", 3)
+    @resonate.register
+    def foo(ctx, arg):
+        return arg
+
+    launch = getattr(
+        resonate.options(
+            idempotency_key="custom-ikey",
+            retry_policy=policy,
+            target="poll://any@workers",
+            tags={"key": "value"},
+            timeout=60.0,  # 1 minute in seconds
+            version=1,
+        ),
+        method,
+    )
+    outcome = launch("invocation-id", foo, "arg")
+    assert (outcome.result() if method.startswith("begin") else outcome) == "arg"
     promise = resonate.promises.get("invocation-id")
     assert promise.ikey_for_create == "custom-ikey"
-    assert promise.rel_timeout == pytest.approx(60, abs=0.1)
+    assert promise.tags["key"] == "value"
     assert promise.tags["resonate:invoke"] == "poll://any@workers"
+    assert promise.rel_timeout == pytest.approx(60, abs=1)
 
 
-def test_get_finds_a_run_and_an_unknown_one_is_an_error(resonate: Resonate) -> None:
+def test_get(resonate: Resonate) -> None:
+    """`.get` subscribes to an invocation; one that does not exist raises."""
+
     @resonate.register
-    def foo(ctx, arg):  # type: ignore[no-untyped-def]
+    def foo(ctx, arg):
         return arg
 
     resonate.begin_run("invocation-id", foo, 5)
     handle = resonate.get("invocation-id")
     assert handle.result() == 5
-    with pytest.raises(ResonateStoreError) as refused:
-        resonate.get("unknown")
-    assert refused.value.code == 100.404
+    with pytest.raises(ResonateStoreError):
+        resonate.get("another-id")
 
 
-def test_promises_are_created_read_and_settled_by_id(resonate: Resonate) -> None:
-    resonate.promises.create(
-        id="promise-id",
-        timeout=int(time.time() * 1000) + 30000,  # 30s in the future
-    )
+def test_promises_get_create_resolve_reject(resonate: Resonate) -> None:
+    """Promises can be created, read, resolved and rejected by id."""
+    for promise_id in ("promise-id", "promise-id-2"):
+        resonate.promises.create(
+            id=promise_id,
+            timeout=int(time.time() * 1000) + 30000,  # 30s in the future
+        )
     assert resonate.promises.get("promise-id").pending
-    resonate.promises.resolve(id="promise-id", data=json.dumps({}))
+    resonate.promises.resolve(
+        id="promise-id",
+        data=json.dumps({}),  # optional
+    )
+    resonate.promises.reject(
+        id="promise-id-2",
+        data=json.dumps({}),  # optional
+    )
     assert resonate.promises.get("promise-id").resolved
-    resonate.promises.create(id="other-id", timeout=int(time.time() * 1000) + 30000)
-    resonate.promises.reject(id="other-id", data=json.dumps({}))
-    assert resonate.promises.get("other-id").rejected
+    assert resonate.promises.get("promise-id-2").rejected
 
 
-def test_inside_a_function_run_waits_and_begin_run_gives_a_promise(resonate: Resonate) -> None:
+def test_ctx_run(resonate: Resonate) -> None:
+    """`ctx.run` waits for the value of a function that need not be registered."""
+
     @resonate.register
-    def foo(ctx, arg):  # type: ignore[no-untyped-def]
-        first = yield ctx.run(bar, arg)
-        promise = yield ctx.begin_run(bar, first)
-        # do more stuff
+    def foo(ctx, arg):
+        result = yield ctx.run(bar, arg)
+        return result + 1
+
+    def bar(ctx, arg):
+        return arg * 10
+
+    assert resonate.run("invocation-id", foo, 4) == 41
+
+
+def test_ctx_begin_run(resonate: Resonate) -> None:
+    """`ctx.begin_run` gives a promise that is awaited later."""
+
+    @resonate.register
+    def foo(ctx, arg):
+        promise = yield ctx.begin_run(bar, arg)
         result = yield promise
-        return result
+        return result + 1
 
-    def bar(ctx, arg):  # type: ignore[no-untyped-def]
-        return arg + "!"
+    def bar(ctx, arg):
+        return arg * 10
 
-    assert resonate.run("invocation-id", foo, "x") == "x!!"
+    assert resonate.run("invocation-id", foo, 4) == 41
 
 
-def test_inside_a_function_rpc_begin_rpc_and_detached_call_by_name(resonate: Resonate) -> None:
-    called = []
+def test_ctx_rpc(resonate: Resonate) -> None:
+    """`ctx.rpc` calls by name and waits."""
 
     @resonate.register
-    def foo(ctx: Context, arg: str):  # type: ignore[no-untyped-def]
+    def foo(ctx: Context, arg: str) -> str:
         result = yield ctx.rpc("bar", arg)
-        promise = yield ctx.begin_rpc("bar", result)
-        result = yield promise
-        yield ctx.detached("bar", "alone")
-        return result
+        return result + "!"
 
     @resonate.register
     def bar(ctx: Context, arg: str) -> str:
-        called.append(arg)
-        return arg + "?"
+        return f"bar {arg}"
 
-    assert resonate.run("invocation-id", foo, "x") == "x??"
-    until(lambda: called == ["x", "x?", "alone"])
+    assert resonate.run("invocation-id", foo, "x") == "bar x!"
 
 
-def test_options_follow_a_call_inside_a_function(resonate: Resonate) -> None:
+def test_ctx_begin_rpc(resonate: Resonate) -> None:
+    """`ctx.begin_rpc` calls by name and gives a promise."""
+
     @resonate.register
-    def foo(ctx, arg):  # type: ignore[no-untyped-def]
-        local = yield ctx.run(bar, arg).options(
+    def foo(ctx, arg):
+        promise = yield ctx.begin_rpc("bar", arg)
+        result = yield promise
+        return result
+
+    @resonate.register
+    def bar(ctx, arg):
+        return f"bar {arg}"
+
+    assert resonate.run("invocation-id", foo, "x") == "bar x"
+
+
+def test_ctx_detached(resonate: Resonate) -> None:
+    """`ctx.detached` is not awaited: the caller may end first, and the call ends on its own."""
+
+    @resonate.register
+    def foo(ctx, arg):
+        yield ctx.detached("bar", arg)
+        return "foo"
+
+    @resonate.register
+    def bar(ctx, arg):
+        yield (yield ctx.promise(id="gate"))
+        return f"bar {arg}"
+
+    assert resonate.run("invocation-id", foo, "x") == "foo"
+    pending_at(resonate, "gate")
+    resonate.promises.resolve(id="gate")
+    assert resonate.get("invocation-id.1").result(timeout=10) == "bar x"
+
+
+@pytest.mark.parametrize("policy", [Exponential(), Constant(), Linear(), Never()])
+@pytest.mark.parametrize("method", ["run", "begin_run"])
+def test_options_of_local_calls(resonate: Resonate, policy: Any, method: str) -> None:
+    """Every listed option can follow a local call."""
+
+    @resonate.register
+    def foo(ctx, arg):
+        outcome = yield getattr(ctx, method)(bar, arg).options(
             id="custom-id",
             idempotency_key="custom-ikey",
             durable=True,
-            retry_policy=Exponential(),
+            retry_policy=policy,
             tags={"key": "value"},
             timeout=30.0,
         )
-        remote = yield ctx.rpc("bar", arg).options(
-            id="other-id",
+        return (yield outcome) if method == "begin_run" else outcome
+
+    def bar(ctx, arg):
+        return [arg, ctx.id]
+
+    assert resonate.run("invocation-id", foo, 1) == [1, "custom-id"]
+    promise = resonate.promises.get("custom-id")
+    assert (promise.ikey_for_create, promise.tags["key"]) == ("custom-ikey", "value")
+    assert promise.rel_timeout == pytest.approx(30, abs=1)
+
+
+@pytest.mark.parametrize("method", ["rpc", "begin_rpc", "detached"])
+def test_options_of_remote_calls(resonate: Resonate, method: str) -> None:
+    """Every listed option can follow a remote call."""
+
+    @resonate.register
+    def foo(ctx, arg):
+        outcome = yield getattr(ctx, method)("bar", arg).options(
+            id="custom-id",
             idempotency_key="custom-ikey",
             target="poll://any@workers",
             tags={"key": "value"},
             timeout=30.0,
             version=1,
         )
-        return [local, remote]
+        return outcome if method == "rpc" else (yield outcome)
 
     @resonate.register
-    def bar(ctx, arg):  # type: ignore[no-untyped-def]
-        return ctx.id, arg
+    def bar(ctx, arg):
+        return [arg, ctx.id]
 
-    assert resonate.run("invocation-id", foo, 1) == [("custom-id", 1), ("other-id", 1)]
-    for name in ("custom-id", "other-id"):
-        promise = resonate.promises.get(name)
-        assert promise.ikey_for_create == "custom-ikey"
-        assert promise.tags["key"] == "value"
-        assert promise.rel_timeout == pytest.approx(30, abs=0.1)
+    assert resonate.run("invocation-id", foo, 1) == [1, "custom-id"]
+    promise = resonate.promises.get("custom-id")
+    assert (promise.ikey_for_create, promise.tags["key"], promise.tags["resonate:invoke"]) == ("custom-ikey", "value", "poll://any@workers")
 
 
-def test_a_promise_blocks_until_a_human_settles_it(resonate: Resonate) -> None:
+def test_ctx_promise(resonate: Resonate) -> None:
+    """`ctx.promise` blocks progress until somebody settles it by id."""
+
     @resonate.register
-    def foo(ctx, arg):  # type: ignore[no-untyped-def]
+    def foo(ctx, arg):
         promise = yield ctx.promise(id="promise-id")
-        # do more stuff
         result = yield promise
-        other = yield ctx.promise(data={"key": arg})
-        return [result, (yield other)]
+        return result
 
-    handle = resonate.begin_run("invocation-id", foo, "value")
-    until(lambda: handle.done() or _exists(resonate, "promise-id"))
-    resonate.promises.resolve(id="promise-id", data=json.dumps({"ok": True}))
-    until(lambda: _exists(resonate, "invocation-id.2"))
-    assert json.loads(resonate.promises.get("invocation-id.2").param.data or "") == {"key": "value"}
-    resonate.promises.resolve(id="invocation-id.2", data="2")
-    assert handle.result(5) == [{"ok": True}, 2]
+    handle = resonate.begin_run("invocation-id", foo, 1)
+    pending_at(resonate, "promise-id")
+    assert not handle.done()
+    resonate.promises.resolve(id="promise-id", data=json.dumps({"approved": True}))
+    assert handle.result(timeout=10) == {"approved": True}
 
 
-def test_sleep_time_and_random_are_durable(resonate: Resonate) -> None:
+def test_ctx_promise_with_data(resonate: Resonate) -> None:
+    """Custom data travels with the promise, for whoever is to settle it."""
+
     @resonate.register
-    def foo(ctx, arg):  # type: ignore[no-untyped-def]
+    def foo(ctx, arg):
+        promise = yield ctx.promise(data={"key": "value"})
+        result = yield promise
+        return result
+
+    handle = resonate.begin_run("invocation-id", foo, 1)
+    pending_at(resonate, "invocation-id.1")
+    assert json.loads(resonate.promises.get("invocation-id.1").param.data or "") == {"key": "value"}
+    resonate.promises.resolve(id="invocation-id.1", data="5")
+    assert handle.result(timeout=10) == 5
+
+
+def test_ctx_sleep(resonate: Resonate) -> None:
+    """`ctx.sleep` takes seconds as a float, and does not return before."""
+
+    @resonate.register
+    def foo(ctx, arg):
         yield ctx.sleep(0.05)
+        return arg
+
+    began = time.monotonic()
+    assert resonate.run("invocation-id", foo, 1) == 1
+    assert time.monotonic() - began >= 0.045
+
+
+def test_ctx_time_and_random(resonate: Resonate) -> None:
+    """`ctx.time.time` and `ctx.random.random` are recorded: whoever asks again reads the same."""
+
+    @resonate.register
+    def foo(ctx, arg):
         time = yield ctx.time.time()
         rand = yield ctx.random.random()
-        return [time, rand]
+        return time, rand
 
-    began = time.time()
-    now, rand = resonate.run("invocation-id", foo, None)
-    assert began + 0.05 <= now <= time.time()
+    before = time.time()
+    at, rand = resonate.run("invocation-id", foo, 1)
+    assert before <= at <= time.time()
     assert 0 <= rand < 1
-    assert resonate.promises.get("invocation-id.1").resolved
-    assert json.loads(resonate.promises.get("invocation-id.3").value.data or "") == rand
+    assert [json.loads(resonate.promises.get(f"invocation-id.{number}").value.data or "") for number in (1, 2)] == [at, rand]
 
 
-def _exists(resonate: Resonate, promise_id: str) -> bool:
-    try:
-        resonate.promises.get(promise_id)
-    except ResonateStoreError:
-        return False
-    return True
+def test_every_die_of_random(resonate: Resonate) -> None:
+    """Each method of `ctx.random` and `ctx.time` draws from the dependency of that name, when it is executed."""
+    import random
+
+    resonate.set_dependency("resonate:random", random.Random(7))
+    resonate.set_dependency("resonate:time", type("Clock", (), {"time": lambda self: 12.5, "strftime": lambda self, format: f"<{format}>"})())
+
+    @resonate.register
+    def foo(ctx):
+        seen = []
+        for draw in (
+            ctx.random.betavariate(1, 2), ctx.random.choice(["a", "b"]), ctx.random.expovariate(), ctx.random.getrandbits(8), ctx.random.randint(1, 6),
+            ctx.random.random(), ctx.random.randrange(10), ctx.random.randrange(0, 10, 5), ctx.random.triangular(0, 1, 0.5), ctx.time.time(),
+            ctx.time.strftime("%Y"),
+        ):  # fmt: skip
+            seen.append((yield draw))  # noqa: PERF401
+        return seen
+
+    dice = random.Random(7)
+    expected = [dice.betavariate(1, 2), dice.choice(["a", "b"]), dice.expovariate(1), dice.getrandbits(8), dice.randint(1, 6), dice.random(),
+                dice.randrange(10), dice.randrange(0, 10, 5), dice.triangular(0, 1, 0.5), 12.5, "<%Y>"]  # fmt: skip
+    assert foo.run("invocation-id") == expected
