@@ -371,7 +371,7 @@ def _rebuild_error(cls: type[Exception], arguments: tuple[Any, ...], state: dict
     native = next(base for base in cls.__mro__ if not base.__flags__ & (1 << 9))  # Py_TPFLAGS_HEAPTYPE: a class made in Python
     try:
         error = native.__new__(cls, *arguments)
-        native.__init__(error, *arguments)
+        native.__init__(error, *arguments)  # type: ignore[misc] # the C class's own, never one written in Python
     except Exception:
         error = BaseException.__new__(cls, *arguments) if native is Exception else RemoteError(cls.__name__, "its arguments are damaged")
     BaseException.__getattribute__(error, "__dict__").update(state)
@@ -390,7 +390,7 @@ def _read_object(value: dict[str, Any], depth: int) -> Any:
         return _made(_PACKED[name], _bytes(arguments[0]), *(_read(each, depth) for each in arguments[1:]))
     cls = _imported(name)
     made = _empty(cls)
-    if made is None:
+    if cls is None or made is None:
         raise _Unfamiliar(name)
     for field in dataclasses.fields(cls):
         if field.name in value:
