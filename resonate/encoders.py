@@ -246,7 +246,8 @@ class _Writer:
         kind = type(value)
         if _empty(_imported(_name_of(kind))) is None:
             raise ValueNotStorable(
-                f"{path} is a `{kind.__name__}`, which could not be read again: its class must stand in a module, on its own or below `object`."
+                f"{path} is a `{kind.__name__}`, which could not be read again: "
+                "its class must stand in a module, on its own or below `object`."
             )
         fields = {each.name: self.write(getattr(value, each.name), f"{path}.{each.name}", depth) for each in dataclasses.fields(value)}
         for name in getattr(value, "__dict__", ()):

@@ -15,7 +15,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from resonate_notebook.arguments import Mistake
 from resonate_notebook.runs import Run
-from resonate_notebook.session import (
+from resonate_notebook.verbs import (
     attach,
     cancel,
     config,

@@ -2,7 +2,7 @@
 
 A line is cut into words at the blanks that stand outside brackets and quotes, so `rows=[1, 2]` is one word. Nothing is evaluated
 while cutting. A mistake knows what it is about ("id", "function", "argument:days", ...); whoever read the line knows which columns
-that is and points at them. The functions of `session` raise the same mistakes without a line, so they serve Python callers too.
+that is and points at them. The functions of `verbs` raise the same mistakes without a line, so they serve Python callers too.
 """
 
 from __future__ import annotations

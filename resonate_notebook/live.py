@@ -94,9 +94,14 @@ class Followed:
 class Follower:
     """The models of all runs of `client`, kept up to date and published; at most `FINISHED_RUNS_MAX` finished ones."""
 
-    def __init__(self, client: Resonate, settings: Settings) -> None:
+    def __init__(
+        self, client: Resonate, settings: Settings, *, detail: Callable[[Follower, Followed, str], dict[str, Any]],
+        answer: Callable[[Follower, Followed, dict[str, Any]], dict[str, Any]],
+    ) -> None:  # fmt: skip
         self.client = client
         self.settings = settings
+        self._detail = detail  # what a panel shows, and what a button asks for: made elsewhere, carried out by the commander
+        self._answer = answer
         self.lock = threading.RLock()
         self.runs: dict[str, Followed] = {}
         self.busy = False
@@ -331,8 +336,6 @@ class Follower:
 
     def _obey(self, followed: Followed, widget: GraphWidget, message: dict[str, Any]) -> None:
         """Carries out what the page asks for. Its texts are foreign data: checked here, never evaluated."""
-        from resonate_notebook import actions
-
         match message.get("kind"):
             case "hello":
                 widget.greeted = widget.wants_snapshot = True
@@ -346,9 +349,9 @@ class Follower:
             case "detach":
                 widget.detached = True
             case "detail":
-                self._outbox.append((widget, actions.detail(self, followed, str(message.get("id", "")))))
+                self._outbox.append((widget, self._detail(self, followed, str(message.get("id", "")))))
             case "resolve" | "reject" | "cancel":
-                self._outbox.append((widget, actions.answer(self, followed, message)))
+                self._outbox.append((widget, self._answer(self, followed, message)))
             case _:
                 LOG.warning("The page sent a message of an unknown kind.")
 

@@ -1,4 +1,4 @@
-"""`%resonate` and `%%resonate`: they read a line, call the verb's Python twin in `session`, and show its answer. Nothing else.
+"""`%resonate` and `%%resonate`: they read a line, call the verb's Python twin in `verbs`, and show its answer. Nothing else.
 
 A line is a verb, its words and its options; `VERBS` says which. Each handler reads the words of one verb and notes which word is
 about what (`places`), so a `Mistake` that a twin raises comes back with carets under the word it is about.
@@ -19,7 +19,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 
 from resonate.coroutine import plain_function
 from resonate.errors import ResonateError
-from resonate_notebook import runs, session
+from resonate_notebook import runs, session, verbs
 from resonate_notebook.arguments import Line, Mistake, Word, read_arguments, suggest
 
 CALLS: Final = frozenset({"run", "begin_run", "rpc", "begin_rpc", "detached", "lfc", "lfi", "rfc", "rfi"})
@@ -36,34 +36,34 @@ class Verb:
 
 
 VERBS: Final = {
-    "connect": Verb("connect local", 'connect("local")', session.connect),
-    "status": Verb("status", "status()", session.status),
+    "connect": Verb("connect local", 'connect("local")', verbs.connect),
+    "status": Verb("status", "status()", verbs.status),
     "register": Verb(
         "register FUNCTION ... [--name NAME] [--version N]",
         'register(pipeline, name="nightly", version=2)',
-        session.register,
+        verbs.register,
         {"--name NAME": "the name to register one function under", "--version N": "its version, counted from 1"},
     ),
-    "functions": Verb("functions", "functions()", session.functions),
+    "functions": Verb("functions", "functions()", verbs.functions),
     "run": Verb(
         "run ID FUNCTION [VALUE | NAME=VALUE] ... [--new] [--version N]",
         'run("demo.1", "pipeline", days=31)',
-        session.run,
+        verbs.run,
         {"--new": "when the id is taken, start ID-2, ID-3, ... afresh", "--version N": "an earlier version of the function"},
     ),
-    "attach": Verb("attach ID", 'attach("demo.1")', session.attach),
-    "ps": Verb("ps", "ps()", session.ps),
-    "tree": Verb("tree ID", 'tree("demo.1")', session.tree),
+    "attach": Verb("attach ID", 'attach("demo.1")', verbs.attach),
+    "ps": Verb("ps", "ps()", verbs.ps),
+    "tree": Verb("tree ID", 'tree("demo.1")', verbs.tree),
     "wait": Verb(
         "wait ID [--timeout S] [--until waiting]",
         'wait("demo.1", timeout=60)',
-        session.wait,
+        verbs.wait,
         {"--timeout S": "stop waiting after S seconds", "--until waiting": "until the run waits for a person, or has ended"},
     ),
-    "resolve": Verb("resolve ID [VALUE]", 'resolve("demo.1.31", {"ok": True})', session.resolve),
-    "reject": Verb("reject ID [VALUE]", 'reject("demo.1.31", "too few rows")', session.reject),
-    "cancel": Verb("cancel ID", 'cancel("demo.1")', session.cancel),
-    "config": Verb("config [render=auto|widget|svg|text|off] [stable=1]", 'config(render="text", stable=True)', session.config),
+    "resolve": Verb("resolve ID [VALUE]", 'resolve("demo.1.31", {"ok": True})', verbs.resolve),
+    "reject": Verb("reject ID [VALUE]", 'reject("demo.1.31", "too few rows")', verbs.reject),
+    "cancel": Verb("cancel ID", 'cancel("demo.1")', verbs.cancel),
+    "config": Verb("config [render=auto|widget|svg|text|off] [stable=1]", 'config(render="text", stable=True)', verbs.config),
 }
 
 
@@ -208,14 +208,14 @@ class ResonateMagics(Magics):
     def _connect(self, request: Request) -> None:
         where = request.take("where", "a place")
         request.nothing_more()
-        runs.say(session.connect(where))
+        runs.say(verbs.connect(where))
 
     def _register(self, request: Request) -> None:
         found: list[Any] = []
         for word in request.words:
             request.places["function"] = word
             found.append(request.line.evaluate(word, request.namespace))
-        runs.say(session.register(*found, name=request.options.get("--name"), version=request.options.get("--version", 1)))
+        runs.say(verbs.register(*found, name=request.options.get("--name"), version=request.options.get("--version", 1)))
 
     def _run(self, request: Request) -> runs.Run:
         run_id = request.take("id", "an id and a function")
@@ -227,21 +227,21 @@ class ResonateMagics(Magics):
         args, kwargs, places = read_arguments(request.line, request.words, request.namespace)
         request.places |= places
         version = request.options.get("--version", 0)
-        run, told = session.launch(run_id, function, args, kwargs, new="--new" in request.options, version=version)
+        run, told = verbs.launch(run_id, function, args, kwargs, new="--new" in request.options, version=version)
         return run.launched(told)
 
     def _attach(self, request: Request) -> runs.Run:
         run_id = request.take("id", "an id")
         request.nothing_more()
-        run = session.attach(run_id)
+        run = verbs.attach(run_id)
         return run.launched(repr(run))
 
     def _wait(self, request: Request) -> Any:
         run_id = request.take("id", "an id")
         request.nothing_more()
         try:
-            answer = session.wait(run_id, request.options.get("--timeout"), request.options.get("--until", "end"))
-            return self._answer(answer) if isinstance(answer, session.Told) else answer
+            answer = verbs.wait(run_id, request.options.get("--timeout"), request.options.get("--until", "end"))
+            return self._answer(answer) if isinstance(answer, verbs.Told) else answer
         except runs.StillRunning:
             raise
         except (Mistake, runs.Detached):
@@ -251,12 +251,12 @@ class ResonateMagics(Magics):
             raise failed or error from error
 
     def _resolve(self, request: Request) -> None:
-        self._settle(request, session.resolve)
+        self._settle(request, verbs.resolve)
 
     def _reject(self, request: Request) -> None:
-        self._settle(request, session.reject)
+        self._settle(request, verbs.reject)
 
-    def _settle(self, request: Request, twin: Callable[..., session.Told]) -> None:
+    def _settle(self, request: Request, twin: Callable[..., verbs.Told]) -> None:
         run_id = request.take("id", "a promise's id")
         rest = request.line.rest(2)
         if rest is not None:
@@ -272,7 +272,7 @@ class ResonateMagics(Magics):
             key, value = pair
             settings[key] = value.text.strip("'\"")
             request.places |= {f"key:{key}": Word(key, word.start), f"value:{key}": value}
-        runs.say(session.config(**settings))
+        runs.say(verbs.config(**settings))
 
     # ---- the cell magic ------------------------------------------------------------------------------------------------------
 
@@ -287,7 +287,7 @@ class ResonateMagics(Magics):
         assert isinstance(shell, InteractiveShell)
         # One line more on top stands for the magic's own, so that tracebacks count the lines as the cell shows them.
         source = "\n" + shell.transform_cell(cell)  # type: ignore[no-untyped-call]
-        name = shell.compile.cache(source, session.cell_number(shell), raw_code="\n" + cell)
+        name = shell.compile.cache(source, verbs.cell_number(shell), raw_code="\n" + cell)
         tree = ast.parse(source, name)
         durable = functions_to_register(tree)
         exec(compile(tree, name, "exec", shell.compile.flags, dont_inherit=True), shell.user_ns)  # noqa: S102 - the cell is theirs
@@ -296,7 +296,7 @@ class ResonateMagics(Magics):
             if not inspect.isfunction(plain_function(value)):
                 raise Mistake(f"{each} is not registered: its decorator made it a {type(value).__name__}. The rest of the cell has run.")
         try:
-            runs.say(session.register_named(found, request.options.get("--name"), request.options.get("--version", 1)))
+            runs.say(verbs.register_named(found, request.options.get("--name"), request.options.get("--version", 1)))
         except Mistake as mistake:
             raise request.pointed(mistake) from None
 
@@ -309,7 +309,7 @@ def functions_to_register(tree: ast.Module) -> list[str]:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             written = [*node.args.posonlyargs, *node.args.args][:1]
             first = [(each.arg, ast.unparse(each.annotation) if each.annotation else "") for each in written]
-            if session.takes_context(first):
+            if verbs.takes_context(first):
                 durable[node.name] = None
             elif not node.decorator_list:
                 helpers[node.name] = node
@@ -317,13 +317,13 @@ def functions_to_register(tree: ast.Module) -> list[str]:
         node.args[0].id
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CALLS
-        and isinstance(node.func.value, ast.Name) and node.func.value.id in session.CONTEXT_NAMES
+        and isinstance(node.func.value, ast.Name) and node.func.value.id in verbs.CONTEXT_NAMES
         and node.args and isinstance(node.args[0], ast.Name)
     }  # fmt: skip
     meant = [node for name, node in helpers.items() if not durable or name in called]
     if meant:
         parameters = [each.arg for each in [*meant[0].args.posonlyargs, *meant[0].args.args]]
-        raise Mistake(session.not_registered(meant[0].name, parameters))
+        raise Mistake(verbs.not_registered(meant[0].name, parameters))
     if not durable:
         example = "`def clean(ctx, day): ...`"
         raise Mistake(f"Nothing to register: this cell defines no function. Functions take `ctx` first, for example {example}")

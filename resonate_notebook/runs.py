@@ -23,10 +23,10 @@ from resonate_notebook import actions
 from resonate_notebook.arguments import Mistake
 from resonate_notebook.live import Followed
 from resonate_notebook.model import Node
+from resonate_notebook.session import Session
 from resonate_notebook.text import call_text, duration, visible
 
 if TYPE_CHECKING:
-    from resonate_notebook.session import Session
     from resonate_notebook.widget import GraphWidget
 
 SLICE_S: Final = 0.1

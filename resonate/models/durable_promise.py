@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from resonate.errors import ResonateCanceledError, ResonateTimedoutError
 from resonate.models.encoder import Encoder
 from resonate.models.result import Ko, Ok, Result
 from resonate.protocol import PromiseRecord, State
 from resonate.wire.legacy import tags_of
-
-if TYPE_CHECKING:
-    from resonate.stores.promises import PromiseStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +23,20 @@ class DurablePromiseValue:
     def to_tuple(self) -> tuple[dict[str, str] | None, str | None]:
         """(headers, data), as an encoder takes it."""
         return self.headers, self.data
+
+
+class _Settles(Protocol):
+    """Where a promise lives, as far as the promise needs it: `stores.promises.PromiseStore`."""
+
+    def resolve(
+        self, id: str, *, ikey: str | None, strict: bool, headers: Mapping[str, str] | None, data: str | None
+    ) -> DurablePromise: ...
+    def reject(
+        self, id: str, *, ikey: str | None, strict: bool, headers: Mapping[str, str] | None, data: str | None
+    ) -> DurablePromise: ...
+    def cancel(
+        self, id: str, *, ikey: str | None, strict: bool, headers: Mapping[str, str] | None, data: str | None
+    ) -> DurablePromise: ...
 
 
 @dataclass(slots=True)
@@ -42,10 +53,10 @@ class DurablePromise:
     tags: dict[str, str]
     created_on: int
     completed_on: int | None
-    store: PromiseStore
+    store: _Settles
 
     @classmethod
-    def from_record(cls, store: PromiseStore, record: PromiseRecord) -> DurablePromise:
+    def from_record(cls, store: _Settles, record: PromiseRecord) -> DurablePromise:
         """The public face of a store's record."""
         return cls(
             record.id, record.state, record.timeout, record.key_for_create, record.key_for_complete,

@@ -1,0 +1,450 @@
+"""The verbs of `%resonate`, which Python code may call as well.
+
+Each verb is a plain function with real help in its docstring. It answers text (`Told`, which prints itself at the end of a cell), or
+a `Run`; `magics` parses a line, calls the verb and shows the answer. A verb that cannot do what it is asked raises a `Mistake`
+before anything has happened.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from resonate.coroutine import plain_function
+from resonate.models.durable_promise import DurablePromise
+from resonate_notebook import actions
+from resonate_notebook.arguments import Mistake, check_call, short_repr, signature_text, suggest
+from resonate_notebook.live import Followed
+from resonate_notebook.model import SETTLED
+from resonate_notebook.runs import Run
+from resonate_notebook.session import RENDERS, Session, current
+from resonate_notebook.text import duration
+
+CONTEXT_NAMES: Final = ("ctx", "context")
+WAITS: Final = ("end", "waiting")
+NEW_IDS_MAX: Final = 10_000
+MEMORY: Final = "in memory (gone when the kernel stops)"
+
+
+class Told(str):
+    """Text that a notebook shows as it is, without quotes."""
+
+    __slots__ = ()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text("…" if cycle else str(self))
+
+
+def cell_number(shell: Any) -> int:
+    """The number of the cell that runs now, by the frames above: IPython 9 counts on before a cell begins, 8 after it."""
+    numbers = getattr(shell.compile, "_filename_map", {})
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code.co_filename in numbers:
+            return int(numbers[frame.f_code.co_filename])
+        frame = frame.f_back
+    return int(shell.execution_count)
+
+
+# ---- getting in --------------------------------------------------------------------------------------------------------------
+
+
+def connect(where: str = "local") -> Told:
+    """Connect this kernel to a place where runs live.
+
+    `local` keeps them in memory. Connecting again to where the kernel is already changes nothing, so the cell may be run as often
+    as you like.
+
+        %resonate connect local
+    """
+    if where != "local":
+        raise Mistake(f"There is no `{where}` to connect to.{suggest(where, ['local'])} Known: local.", "where")
+    return status()
+
+
+def status() -> Told:
+    """Tell where this kernel is connected and what goes on.
+
+    %resonate status
+    """
+    session = current()
+    session.follower.pump()
+    functions = len({name for name, _, _ in session.client.registry.functions()})
+    runs = list(session.follower.runs.values())
+    open_runs = [followed for followed in runs if not followed.model.settled]
+    waiting = [node.id for followed in open_runs for node in list(followed.model.nodes) if node.state == "waiting"]
+    parts = [f"resonate · {MEMORY} · {functions} function{'s' * (functions != 1)}"]
+    if runs:
+        calls = f", {len(waiting)} wait{'s' * (len(waiting) == 1)} for you ({', '.join(waiting[:3])})" if waiting else ""
+        going = f"{len(open_runs)} run{'s' * (len(open_runs) != 1)} going on{calls}"
+        parts.append(f"{going}, {len(runs) - len(open_runs)} finished")
+    if session.follower.trouble:
+        parts.append(f"the picture met an error ({session.follower.trouble}); the log of `resonate_notebook` has it")
+    return Told(" · ".join(parts))
+
+
+def config(**settings: Any) -> Told:
+    """Show or change how runs are shown.
+
+    `render` is how: `auto` decides by who runs the cell (a live graph in a page, text in a terminal, still pictures where nobody
+    watches, as under nbclient and nbval). The environment variable RESONATE_NOTEBOOK_RENDER sets it from outside.
+    `stable` leaves out times and whatever else differs from one execution to the next, so that nbval passes byte for byte.
+
+        %resonate config render=text stable=1
+    """
+    now = current().settings
+    checked: dict[str, Any] = {}
+    for key, value in settings.items():
+        if key == "render":
+            if str(value) not in RENDERS:
+                raise Mistake(f"`render` is one of {', '.join(RENDERS)}.{suggest(str(value), RENDERS)}", "value:render")
+            checked[key] = str(value)
+        elif key == "stable":
+            words = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
+            if str(value).lower() not in words:
+                raise Mistake("`stable` is 1 or 0.", "value:stable")
+            checked[key] = words[str(value).lower()]
+        else:
+            raise Mistake(f"There is no setting `{key}`.{suggest(key, ['render', 'stable'])} Known: render, stable.", f"key:{key}")
+    for key, value in checked.items():
+        setattr(now, key, value)
+    return Told(f"render={now.render} · stable={int(now.stable)}")
+
+
+# ---- functions ---------------------------------------------------------------------------------------------------------------
+
+
+def takes_context(parameters: Iterable[tuple[str, str]]) -> bool:
+    """Whether the first (name, annotation) is the context."""
+    name, annotation = next(iter(parameters), ("", ""))
+    return name in CONTEXT_NAMES or annotation.strip("'\"").split(".")[-1] == "Context"
+
+
+def register(*functions: Callable[..., Any], name: str | None = None, version: int = 1) -> Told:
+    """Make functions durable, so that runs can be started from them.
+
+    Registering again replaces. A durable function takes the context first. In a cell, `%%resonate register` registers each function
+    that the cell defines with `ctx` first; a run that is going on keeps the code of the calls it has begun.
+
+        %resonate register pipeline
+        %resonate register pipeline --name nightly --version 2
+    """
+    return register_named([(getattr(each, "__name__", "?"), each) for each in functions], name, version)
+
+
+def register_named(functions: list[tuple[str, Callable[..., Any]]], name: str | None = None, version: int = 1) -> Told:
+    """As `register`, with the name that each function was defined under; `name` takes the place of a single one."""
+    if not functions:
+        raise Mistake("Name the functions to register, for example `%resonate register pipeline`.", "end")
+    if name and len(functions) > 1:
+        raise Mistake("`name` goes with one function at a time.", "option:--name")
+    if version < 1:
+        raise Mistake("Versions count from 1.", "option:--version")
+    raw: list[tuple[str, Callable[..., Any]]] = []
+    for own_name, given in functions:
+        function = plain_function(given)
+        if not inspect.isfunction(function):
+            what = f"{short_repr(given, 60)} is a {type(given).__name__}"
+            raise Mistake(f"{what}. Only plain functions can be registered.", "function")
+        if own_name == "<lambda>" and not name:
+            raise Mistake("A lambda needs a name: add `--name`.", "function")
+        first = [(each.name, each.annotation) for each in inspect.signature(function).parameters.values()][:1]
+        if not takes_context([(key, kind if isinstance(kind, str) else getattr(kind, "__name__", "")) for key, kind in first]):
+            raise Mistake(not_registered(own_name, list(inspect.signature(function).parameters)), "function")
+        raw.append((name or own_name, function))
+    return Told(_replace(current(), raw, version))
+
+
+def not_registered(name: str, parameters: list[str], keyword: str = "def") -> str:
+    """What is said of a function that does not take the context first."""
+    written = f"{keyword} {name}({', '.join(['ctx', *parameters])}): ..."
+    return f"{name} is not registered: its first parameter must be the context. Write `{written}`"
+
+
+def _replace(session: Session, functions: list[tuple[str, Callable[..., Any]]], version: int) -> str:
+    registry = session.client.registry
+    new: list[str] = []
+    changed: list[str] = []
+    unchanged: list[str] = []
+    replaced: set[str] = set()
+    for name, function in functions:
+        shown = name if version == 1 else f"{name} v{version}"
+        before = registry.replace(function, name=name, version=version)
+        if before is None:
+            new.append(shown)
+        elif (difference := what_changed(before, function)) is not None:
+            changed.append(f"{shown} ({difference})")
+            replaced.add(name)
+        else:
+            unchanged.append(shown)
+    told = [f"{verb} {', '.join(names)}" for verb, names in (("registered", new), ("replaced", changed)) if names]
+    if unchanged:
+        told.append(f"{', '.join(unchanged)} unchanged")
+    return "\n".join([" · ".join(told), *_keep_their_code(session, replaced)])
+
+
+def _keep_their_code(session: Session, replaced: set[str]) -> list[str]:
+    """A call that has begun keeps its code; a call that a run makes later finds the new function. Both are said, by run."""
+    if not replaced:
+        return []
+    session.follower.pump()
+    keep: list[str] = []
+    later: list[str] = []
+    with session.follower.lock:
+        for run_id, followed in session.follower.runs.items():
+            nodes = [node for node in followed.model.nodes if node.name in replaced]
+            if followed.model.settled or not nodes:
+                continue
+            (keep if any(node.state not in SETTLED for node in nodes) else later).append(run_id)
+    lines: list[str] = []
+    if keep:
+        one = len(keep) == 1
+        subject = "1 run going on keeps the code it" if one else f"{len(keep)} runs going on keep the code they"
+        lines.append(f"{subject} started with: {', '.join(keep)}")
+    if later:
+        lines.append(f"Later calls in {', '.join(later)} take the new code.")
+    return lines
+
+
+def what_changed(before: Callable[..., Any], after: Callable[..., Any]) -> str | None:
+    """`parameters changed`, `body changed`, `defaults changed`, or None when both functions are the same program."""
+    old, new = (inspect.signature(function).replace(return_annotation=None) for function in (before, after))
+    if str(old) != str(new):
+        return "defaults changed" if list(old.parameters) == list(new.parameters) else "parameters changed"
+    return None if _program(before.__code__) == _program(after.__code__) else "body changed"
+
+
+def _program(code: Any) -> tuple[Any, ...]:
+    constants = tuple(_program(each) if hasattr(each, "co_code") else (type(each), repr(each)) for each in code.co_consts)
+    return code.co_code, constants, code.co_names, code.co_varnames, code.co_freevars, code.co_flags
+
+
+def functions() -> Told:
+    """List the registered functions: parameters, version, where each was written.
+
+    %resonate functions
+    """
+    session = current()
+    rows = [
+        [name, signature_text(function), f"v{version}", session.cell_of(function), "generator" * inspect.isgeneratorfunction(function)]
+        for name, version, function in session.client.registry.functions()
+    ]
+    if not rows:
+        return Told("No function is registered. `%%resonate register` on top of a cell registers the functions in it.")
+    return Told(table(rows))
+
+
+def table(rows: list[list[str]]) -> str:
+    """Rows as text in columns."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+# ---- launching and following -------------------------------------------------------------------------------------------------
+
+
+def run(id: str, function: str | Callable[..., Any], /, *args: Any, **kwargs: Any) -> Run:
+    """Start a run and go on at once.
+
+    You get a `Run`, which can be shown, awaited and asked for its result. The id is the run's identity: the same id, function and
+    arguments always mean the same run, so running the cell again starts nothing twice. Arguments are Python expressions. `--new`
+    takes the next free id, `--version N` an earlier function.
+
+        run = %resonate run demo.1 pipeline days=len(df) rows=[1, 2]
+    """
+    return launch(id, function, list(args), kwargs)[0]
+
+
+def launch(
+    id: str, function: str | Callable[..., Any], args: list[Any], kwargs: dict[str, Any], *, new: bool = False, version: int = 0
+) -> tuple[Run, str]:
+    """What `run` does, with its options; answers the run and what there is to say about it ("" for a plain start)."""
+    session = current()
+    client = session.client
+    if not id.strip():
+        raise Mistake("A run needs an id, for example `demo.1`.", "id")
+    try:
+        name, raw, found = client.registry.get(function, version)
+    except ValueError:
+        raise _unknown_function(session, function, version) from None
+    bound = check_call(name, raw, args, kwargs)
+    bound.apply_defaults()
+    run_id = id
+    existing = actions.get_promise(session.follower, id)
+    if existing is not None and new:
+        run_id, existing = _free_id(session, id), None
+    if existing is not None:
+        _same_call(session, existing, name, raw, bound)
+    try:
+        handle = client.options(version=found).begin_run(run_id, name, *args, **kwargs)
+    except TypeError as error:  # An argument that cannot be stored; the text names the path to it.
+        raise Mistake(f"{error}", "arguments") from error
+    return Run(session, run_id, handle), "" if existing is None else _existing_text(session, existing)
+
+
+def _unknown_function(session: Session, function: str | Callable[..., Any], version: int) -> Mistake:
+    known = [name for name, _, _ in session.client.registry.functions()]
+    name = function if isinstance(function, str) else getattr(function, "__name__", "?")
+    if name in known:
+        versions = [f"{number}" for each, number, _ in session.client.registry.functions() if each == name]
+        return Mistake(f"`{name}` has no version {version}. Registered: {', '.join(versions)}.", "option:--version")
+    user = getattr(session.shell, "user_ns", {})
+    if inspect.isfunction(user.get(name)):
+        do = f"`%resonate register {name}`, or `%%resonate register` on top of its cell"
+        return Mistake(f"`{name}` is not registered yet: {do}.", "function")
+    close = suggest(name, known)
+    listed = f" Registered: {', '.join(dict.fromkeys(known))}." if known and not close else ""
+    none = " No function is registered: `%%resonate register` on top of a cell does it." if not known else ""
+    return Mistake(f"No function `{name}`.{close}{listed}{none}", "function")
+
+
+def _same_call(session: Session, promise: DurablePromise, name: str, raw: Callable[..., Any], bound: inspect.BoundArguments) -> None:
+    """Raises when the id belongs to another call. A call that cannot be read back is taken for the same one."""
+    try:
+        record = session.client.encoder.decode(promise.param.to_tuple())
+    except (Exception, SystemExit):
+        return
+    if not isinstance(record, dict) or "func" not in record:
+        raise Mistake(f"{promise.id} is no run, but a promise of its own. Nothing was run. Use another id, or `--new`.", "id")
+    if record["func"] != name:
+        raise Mistake(f"{promise.id} exists: it is a run of `{record['func']}`. Nothing was run. Use another id, or `--new`.", "id")
+    args, kwargs = list(record.get("args") or ()), dict(record.get("kwargs") or {})
+    try:
+        before = inspect.Signature(list(inspect.signature(raw).parameters.values())[1:]).bind(*args, **kwargs)
+        before.apply_defaults()
+        old, new = before.arguments, bound.arguments
+        alike = old.keys() == new.keys() and all(_alike(session, old[key], new[key]) for key in new)
+    except TypeError:  # The function takes other parameters by now.
+        alike = False
+    if not alike:
+        shown = ", ".join([short_repr(each, 60) for each in args] + [f"{key}={short_repr(each, 60)}" for key, each in kwargs.items()])
+        raise Mistake(f"{promise.id} exists with other arguments ({shown}). Nothing was run. Use another id, or `--new`.", "id")
+
+
+def _alike(session: Session, stored: Any, given: Any) -> bool:
+    if actions.same(stored, given):
+        return True
+    try:  # What was stored may come back as another type (a tuple as a list), or compare oddly; its stored form decides.
+        return bool(session.client.encoder.encode(stored) == session.client.encoder.encode(given))
+    except (TypeError, ValueError):
+        return False
+
+
+def _existing_text(session: Session, promise: DurablePromise) -> str:
+    if promise.pending:
+        return f"{promise.id} is going on already. Nothing was started twice."
+    when = actions.ago(session.follower, promise.completed_on)
+    told, _ = actions.value_text(session.follower, promise, actions.VALUE_LIMIT)
+    outcome = f"{actions.ANSWERS[promise.state]}{f', {told}' if told else ''}"
+    return f"{promise.id} finished{when}: {outcome}. Nothing was run again. `--new` starts {_free_id(session, promise.id)}."
+
+
+def _free_id(session: Session, taken: str) -> str:
+    """`demo.1-2`, or the next number that is free."""
+    for number in range(2, NEW_IDS_MAX):
+        if actions.get_promise(session.follower, f"{taken}-{number}") is None:
+            return f"{taken}-{number}"
+    raise Mistake(f"{taken} has {NEW_IDS_MAX - 2:,} successors. Use another id.", "id")
+
+
+def attach(id: str) -> Run:
+    """Take up a run that exists: you get its `Run`, and it is shown again.
+
+    run = %resonate attach demo.1
+    """
+    session = current()
+    if session.follower.follow(id) is None:
+        inside = session.follower.find(id)
+        if inside is not None:
+            raise Mistake(f"{id} is a step of {inside.model.run_id}. `%resonate attach {inside.model.run_id}` shows the run.", "id")
+        raise actions.unknown_run(session.follower, id)
+    return Run(session, id, session.client.get(id))
+
+
+def ps() -> Told:
+    """List the runs: state, age, how far each is, what waits for you.
+
+    %resonate ps
+    """
+    session = current()
+    session.follower.pump()
+    with session.follower.lock:
+        rows = [_row(session, run_id, followed) for run_id, followed in session.follower.runs.items() if followed.model.root]
+    return Told(table(rows)) if rows else Told("No run has been started here. `%resonate run demo.1 FUNCTION` starts one.")
+
+
+def _row(session: Session, run_id: str, followed: Followed) -> list[str]:
+    model, root = followed.model, followed.model.root
+    assert root is not None
+    age = ""
+    if not session.settings.stable:
+        since = duration(max(0.0, time.time() - (root.ended_at or root.created_at)))
+        age = f"{since} ago" if root.ended_at else since
+    what = actions.counts_text(followed)
+    failed = actions.failed_step(followed) if root.state in {"rejected", "timedout"} else None
+    if failed is not None:
+        what = f"{failed.error or actions.word_of(failed.state)}" + (f" ({failed.id} {failed.name})" if failed is not root else "")
+    return [run_id, root.name, actions.word_of(model.state), age, what] if age else [run_id, root.name, actions.word_of(model.state), what]
+
+
+def tree(id: str) -> Told:
+    """Print a run as a tree of its calls.
+
+    %resonate tree demo.1
+    """
+    session = current()
+    followed = session.follower.follow(id)
+    if followed is None:
+        raise actions.unknown_run(session.follower, id)
+    return Told(session.follower.text(followed))
+
+
+def wait(id: str, timeout: float | None = None, until: str = "end") -> Any:
+    """Wait until a run has ended, for its result or its error.
+
+    Stop (Ctrl-C, or the stop button) detaches and the run goes on; a second stop within 2 s cancels it. `--timeout` is in seconds.
+    `--until waiting` is over as soon as the run waits for a person, and says for what.
+
+        rows = %resonate wait demo.1 --timeout 60
+    """
+    if until not in WAITS:
+        raise Mistake(f"`until` is one of {', '.join(WAITS)}.{suggest(until, WAITS)}", "option:--until")
+    taken = attach(id)
+    result = taken.wait(timeout, until=until)
+    if until == "waiting" and not taken.done():
+        names = [node.id for node in taken.nodes() if node.state == "waiting"]
+        return Told(f"{id} waits for you: {', '.join(names)}. `%resonate resolve {names[0]} VALUE` answers.")
+    return result
+
+
+# ---- acting ------------------------------------------------------------------------------------------------------------------
+
+
+def resolve(id: str, value: Any = None) -> Told:
+    """Give a waiting promise its value, and the run goes on.
+
+    The value is a Python expression or JSON, None when left out. Plain text goes in quotes.
+
+        %resonate resolve demo.1.31 {"ok": True}
+    """
+    return Told(actions.settle(current().follower, id, value, "resolved"))
+
+
+def reject(id: str, value: Any = None) -> Told:
+    """Refuse a waiting promise: its run gets the value raised as an error.
+
+    %resonate reject demo.1.31 "too few rows"
+    """
+    return Told(actions.settle(current().follower, id, value, "rejected"))
+
+
+def cancel(id: str) -> Told:
+    """Cancel a run and every promise of it that is still open.
+
+    Steps in flight end on their own; their results are dropped.
+
+    %resonate cancel demo.1
+    """
+    return Told(actions.cancel(current().follower, id))
