@@ -13,16 +13,16 @@ import pytest
 import resonate
 
 PACKAGE = Path(resonate.__file__).parent
+PACKAGES = {"resonate": PACKAGE, "resonate_notebook": PACKAGE.parent / "resonate_notebook"}
 IMPURE = {"time", "threading", "queue", "socket", "random", "logging", "os", "asyncio", "concurrent", "subprocess", "select", "secrets", "uuid"}
-ALLOWED_TYPING_CYCLES = {frozenset({"resonate.models.durable_promise", "resonate.stores.promises"})}
-"""A promise and the store it came from name each other, in annotations alone."""
 
 
 def modules() -> dict[str, Path]:
     found = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = ["resonate", *path.relative_to(PACKAGE).with_suffix("").parts]
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    for package, folder in PACKAGES.items():
+        for path in sorted(folder.rglob("*.py")):
+            parts = [package, *path.relative_to(folder).with_suffix("").parts]
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
 
 
@@ -94,11 +94,23 @@ def test_no_import_circles() -> None:
 
 
 def test_no_import_circles_in_annotations_either() -> None:
-    """Annotations bring no circle either, but for the one that is named above."""
-    assert set(circles(typing_only=True)) <= ALLOWED_TYPING_CYCLES
+    """Annotations bring no circle either."""
+    assert circles(typing_only=True) == []
 
 
-@pytest.mark.parametrize("name", sorted(MODULES))
+def test_the_sdk_does_not_know_of_the_notebook() -> None:
+    """No module of `resonate` imports one of `resonate_notebook`."""
+    sdk = [name for name in MODULES if name.partition(".")[0] == "resonate"]
+    assert not [name for name in sdk if any(each.startswith("resonate_notebook") for each in own_imports(name, typing_only=True))]
+
+
+def test_the_picture_is_pure() -> None:
+    """The model of a run and its still pictures look at no clock and start no thread."""
+    for name in ("model", "layout", "svg", "text"):
+        assert not {each for each in imports_of(f"resonate_notebook.{name}", typing_only=False) if each.partition(".")[0] in IMPURE}
+
+
+@pytest.mark.parametrize("name", sorted(name for name in MODULES if name.partition(".")[0] == "resonate"))
 def test_every_module_can_be_imported_first(name: str) -> None:
     """Each module can be the first that a process imports, and says truly what it offers."""
     module = importlib.import_module(name)
