@@ -21,6 +21,7 @@ import logging
 import math
 import sys
 import traceback
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -32,6 +33,7 @@ FORMAT_HEADER = "resonate:format-py"
 TRACEBACK_HEADER = "resonate:traceback"
 
 logger = logging.getLogger("resonate")
+_PLAIN = frozenset((int, str, bool, type(None)))
 _KEY_TYPES = (int, float, bool, type(None))
 
 
@@ -74,6 +76,18 @@ class DefaultEncoder:
         except ValueError as error:
             raise ValueNotStorable(f"the value cannot be stored: {error}") from None
         return {FORMAT_HEADER: text}, data
+
+    def encode_call(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], version: int) -> Encoded:
+        """(headers, data) of an invocation record. The same as `encode` of the dict, without looking into plain arguments one by one."""
+        plain = _PLAIN.issuperset(map(type, args)) and (not kwargs or _PLAIN.issuperset(map(type, kwargs.values())))
+        if not plain or any(key.startswith("py/") for key in kwargs):
+            return self.encode({"func": name, "args": args, "kwargs": dict(kwargs), "version": version})
+        try:
+            given, named = json.dumps(args), json.dumps(kwargs) if kwargs else "{}"
+        except ValueError as error:  # an int of more digits than Python turns into text
+            raise ValueNotStorable(f"the arguments cannot be stored: {error}") from None
+        head, tail = f'{{"func": {json.dumps(name)}, "args": ', f', "kwargs": {named}, "version": {version}}}'
+        return {FORMAT_HEADER: f'{head}{{"py/tuple": {given}}}{tail}'}, f"{head}{given}{tail}"
 
     def decode(self, obj: Any, /) -> Any:
         """The value of (headers, data). Raises ValueError when the text is damaged."""
@@ -120,6 +134,14 @@ class TextEncoder:
 DEFAULT = DefaultEncoder()
 
 
+def encode_call(encoder: Encoder, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], version: int) -> Encoded:
+    """The invocation record of a promise that asks for a call (contract 8), in the encoder's own form."""
+    if encoder is DEFAULT:
+        return DEFAULT.encode_call(name, args, kwargs, version)
+    encoded: Encoded = encoder.encode({"func": name, "args": args, "kwargs": dict(kwargs), "version": version})
+    return encoded
+
+
 def encoder_for(custom: Encoder | None) -> Encoder:
     """The encoder to use for a call: the default, or the user's in its wrapping."""
     return DEFAULT if custom is None else TextEncoder(custom)
@@ -129,7 +151,7 @@ def encode_error(error: BaseException, encoder: Encoder) -> Encoded:
     """A raised error as the value of a rejected promise, with the text of its traceback beside it. Never raises."""
     try:
         headers, data = encoder.encode(error)
-    except Exception:
+    except BaseException:  # the user's encoder may raise anything, SystemExit too
         headers, data = None, json.dumps({"__error__": safe_text(error)})
     shown = "".join(_format(error))
     return {**(headers or {}), TRACEBACK_HEADER: shown[-TRACEBACK_TEXT_LIMIT:]}, data
@@ -139,14 +161,14 @@ def safe_text(error: BaseException) -> str:
     """`str(error)`, also where the error's own `__str__` fails."""
     try:
         return str(error)
-    except Exception:
+    except BaseException:
         return f"<{type(error).__name__} without a text>"
 
 
 def _format(error: BaseException) -> list[str]:
     try:
         return traceback.format_exception(error)
-    except Exception:
+    except BaseException:
         return [f"{type(error).__name__}: {safe_text(error)}\n"]
 
 

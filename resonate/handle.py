@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager
 from time import monotonic
 from typing import Any
 
+from resonate.errors import StepEnded
 from resonate.models.durable_promise import outcome_of
 from resonate.models.encoder import Encoder
 from resonate.models.result import Ok
 from resonate.protocol import WAIT_SLICE_S, PromiseRecord
+
+logger = logging.getLogger("resonate")
 
 
 class Handle[T]:
@@ -76,14 +80,20 @@ class Handle[T]:
             outcome = outcome_of(record, self._encoder)
         except Exception as error:  # a damaged value, or the user's encoder: it belongs to whoever waits
             self._fail(error)
-            return
-        if self._future.done():
-            return
-        if isinstance(outcome, Ok):
-            self._future.set_result(outcome.value)
+        except BaseException as error:
+            self._fail(StepEnded(f"reading the outcome of {self._id} raised {type(error).__name__}"))
         else:
-            self._future.set_exception(outcome.value)
+            if isinstance(outcome, Ok):
+                self._take(self._future.set_result, outcome.value)
+            else:
+                self._fail(outcome.value)
 
     def _fail(self, error: Exception) -> None:
+        self._take(self._future.set_exception, error)
+
+    def _take(self, setter: Callable[[Any], None], outcome: Any) -> None:
         if not self._future.done():
-            self._future.set_exception(error)
+            try:
+                setter(outcome)
+            except BaseException as error:  # a callback on `future` that exits, or a `future.cancel()` that came in between
+                logger.warning("after %s had settled, a callback on its future raised %r", self._id, error)

@@ -16,7 +16,7 @@ from resonate.computation import error_text
 from resonate.context import Context
 from resonate.coroutine import LFI, Command, plain_function
 from resonate.dependencies import Dependencies
-from resonate.encoders import DEFAULT, encoder_for
+from resonate.encoders import DEFAULT, encode_call, encoder_for
 from resonate.errors import ResonateStoreError
 from resonate.events import Event, FinalState, PromiseCreated, PromiseSettled
 from resonate.handle import Handle
@@ -152,10 +152,7 @@ class Resonate:
         for name, value in given.items():
             if value is not None:
                 check_option(name, value)
-        copy = object.__new__(type(self))
-        copy._shared = self._shared
-        copy._options = self._options.merge(**given)
-        return copy
+        return self._with(self._options.merge(**given))
 
     # ---- registering -----------------------------------------------------------------------------------------------------------------
 
@@ -280,12 +277,18 @@ class Resonate:
 
     # ---- small parts -----------------------------------------------------------------------------------------------------------------
 
+    def _with(self, options: Options) -> Resonate:
+        copy = object.__new__(type(self))
+        copy._shared = self._shared
+        copy._options = options
+        return copy
+
     def _handle(self, id: str) -> Handle[Any]:
         return Handle(id, self.encoder, self._shared.runtime().blocking)
 
     def _root_promise(self, id: str, kind: Kind, name: str, version: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CreatePromise:
         option = self._options
-        param = self.encoder.encode({"func": name, "args": args, "kwargs": kwargs, "version": version})
+        param = encode_call(self.encoder, name, args, kwargs, version)
         return CreatePromise(
             id, min(int((time.time() + option.timeout) * 1000), TIMEOUT_LIMIT_MS), option.key_for(id), False, param,
             dict(option.tags) if option.tags else None, self._shared.store.address(option.target), False, Lineage(id, id, None, kind, name),
@@ -410,9 +413,7 @@ class Function[**P, R]:
         return self._launcher().begin_rpc(id, self._func, *args, **kwargs)
 
     def _launcher(self) -> Resonate:
-        launcher = self._client.options()
-        launcher._options = self._options
-        return launcher
+        return self._client._with(self._options)
 
 
 def _checked(id: Any, func: Any) -> str | Callable[..., Any]:

@@ -42,7 +42,7 @@ from resonate.computation import (
 from resonate.context import Context, Info
 from resonate.coroutine import LFC, LFI, RFC, RFI, Command, Promise
 from resonate.dependencies import Dependencies
-from resonate.encoders import DEFAULT, encode_error, encoder_for, safe_text
+from resonate.encoders import DEFAULT, encode_call, encode_error, encoder_for, safe_text
 from resonate.errors import NotDurable, ResonateShutdownError, StepEnded, ValueNotStorable
 from resonate.events import AttemptStarted, Event
 from resonate.handle import Handle
@@ -130,6 +130,7 @@ class Runtime:
         self._interested: dict[str, list[Run]] = {}
         self._lock = threading.Lock()
         self._inbox: deque[Message] = deque()
+        self._here = threading.local()  # how deep this thread is in drives of this runtime
         self._workers: Workers[Job] = Workers(workers, self._perform)
         self._timers = Timers("resonate-timers")
         self._beating = False
@@ -235,7 +236,7 @@ class Runtime:
         """Work the mailbox off, unless somebody else is at it; what remains to be done by workers is added to `jobs`."""
         mailbox, computation = run.mailbox, run.computation
         while mailbox and run.driving.acquire(blocking=False):
-            _here.nesting = getattr(_here, "nesting", 0) + 1
+            self._here.nesting = getattr(self._here, "nesting", 0) + 1
             try:
                 computation.observed = bool(self._observers)
                 while mailbox:
@@ -246,7 +247,7 @@ class Runtime:
             except Exception as error:  # a fault of ours: it ends this run, not the thread or the process
                 self._crash(run, error)
             finally:
-                _here.nesting -= 1
+                self._here.nesting -= 1
                 run.driving.release()
 
     def _act(self, run: Run, jobs: list[Job]) -> None:
@@ -312,7 +313,7 @@ class Runtime:
     def _hear(self, message: Message) -> None:
         """The store's listener. Within a drive the message waits in the inbox until the drive is over."""
         self._inbox.append(message)
-        if getattr(_here, "nesting", 0):
+        if getattr(self._here, "nesting", 0):
             return
         if threading.current_thread() is threading.main_thread():
             self._timers.after(0.0, lambda: self._work_off([]))  # where no Ctrl-C can hit a computation half-way
@@ -320,7 +321,7 @@ class Runtime:
             self._work_off([])
 
     def _read_inbox(self, jobs: list[Job]) -> None:
-        _here.nesting = getattr(_here, "nesting", 0) + 1
+        self._here.nesting = getattr(self._here, "nesting", 0) + 1
         try:
             while self._inbox:
                 try:
@@ -332,7 +333,7 @@ class Runtime:
                 else:
                     self._accept(message, jobs)
         finally:
-            _here.nesting -= 1
+            self._here.nesting -= 1
 
     def _notice(self, record: PromiseRecord, jobs: list[Job]) -> None:
         self._settle_handles(record)
@@ -457,7 +458,7 @@ class Runtime:
             return self._advance(run, node, frame, frame.generator.send, source)
         try:
             value, error = self._outcome(source)
-        except Exception as damaged:
+        except BaseException as damaged:
             value, error = None, damaged
         if error is not None:
             return self._advance(run, node, frame, frame.generator.throw, error)
@@ -484,7 +485,7 @@ class Runtime:
             if type(yielded) in _COMMANDS:
                 try:
                     self._prepare(yielded)
-                except Exception as error:
+                except BaseException as error:
                     resume, value = frame.generator.throw, error  # raised where the command was yielded
                     continue
                 return Computation.yielded, node, yielded
@@ -515,8 +516,7 @@ class Runtime:
             return
         command.version = option.version or command.version
         command.target = self._store.address(option.target)
-        record = {"func": command.name, "args": command.args, "kwargs": dict(command.kwargs), "version": command.version}
-        command.param = encoder.encode(record)
+        command.param = encode_call(encoder, command.name, command.args, command.kwargs, command.version)
         if observed:
             command.arguments = label_arguments(self._registry.find(command.name), command.args, command.kwargs)
 
@@ -527,7 +527,7 @@ class Runtime:
             return Computation.returned, node, NOTHING, value
         try:
             encoded = encoder_for(command.option.encoder).encode(value)
-        except Exception as error:  # the user's encoder may raise anything
+        except BaseException as error:  # the user's encoder may raise anything
             return self._failure(node, _not_storable(command, error))
         return Computation.returned, node, encoded, value if type(value) in _PLAIN else NO_VALUE
 
@@ -553,16 +553,16 @@ class Runtime:
         assert command.func is not None
         try:
             delay = command.option.policy_for(command.func).next(attempt)
-        except Exception:
+            return None if delay is None or delay != delay else max(0.0, float(delay))  # noqa: PLR0124 (not a number)
+        except BaseException:
             logger.exception("the retry policy of %s failed; there is no further attempt", command.name)
             return None
-        return None if delay is None else max(0.0, float(delay))
 
     def _attempts_limit(self, command: Command[Any]) -> int | None:
         assert command.func is not None
         try:
             retries = getattr(command.option.policy_for(command.func), "max_retries", 0)
-        except Exception:
+        except BaseException:
             return None
         return int(retries) + 1 if isinstance(retries, int) and retries < 1_000_000 else None
 
@@ -576,17 +576,15 @@ class Runtime:
             logger.warning("closing %s failed: %r", frame.context.id, error)
 
 
-_here = threading.local()
-
-
 def _goes_on(job: Job) -> bool:
     return isinstance(job[1], Step)
 
 
-def _not_storable(command: Command[Any], error: Exception) -> Exception:
-    if not isinstance(error, ValueNotStorable):
-        return error
-    return ValueNotStorable(f"the result of `{command.name}` cannot be stored: {error}")
+def _not_storable(command: Command[Any], error: BaseException) -> Exception:
+    why = str(error) if isinstance(error, ValueNotStorable) else f"its encoder raised {type(error).__name__}: {safe_text(error)}"
+    refused = ValueNotStorable(f"the result of `{command.name}` cannot be stored: {why}")
+    refused.__cause__ = error
+    return refused
 
 
 def _not_durable(node: Node, yielded: Any, run_id: str) -> NotDurable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from resonate.protocol import CreatePromise
 from resonate.retry_policies import Constant, Never
 
 SOON = 10
-HANG = 3  # seconds after which a run that should have failed counts as hanging
+HANG = 2  # seconds after which a run that should have failed counts as hanging
 
 
 def value(ctx: Any, x: Any = None) -> Any:
@@ -71,7 +72,7 @@ def client() -> Iterator[Resonate]:
         promises = [(yield ctx.begin_run(lambda ctx: barrier.wait(SOON) >= 0)), (yield ctx.begin_run(lambda ctx: barrier.wait(SOON) >= 0))]
         return [(yield promises[0]), (yield promises[1])]
 
-    assert both.run("both") == [True, True]
+    assert both.begin_run("both").result(HANG) == [True, True], "a worker is gone"
     now = sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("resonate"))
     assert len([name for name in now if "worker" in name]) == len([name for name in names if "worker" in name])
     client.stop()
@@ -459,7 +460,8 @@ def test_broken_encoders(client: Resonate, encoder: Any, place: str) -> None:
 
     client.register(value, name="value")
     error = failure(client, top)
-    assert isinstance(error, (ValueNotStorable, ZeroDivisionError, StepEnded))
+    if not isinstance(encoder, Gives):  # which reads the stored error as what it gives
+        assert isinstance(error, (ValueNotStorable, ZeroDivisionError, StepEnded))
     assert len(ran) <= 1
 
 
@@ -551,6 +553,7 @@ def test_a_callback_may_use_another_client(client: Resonate) -> None:
 # ---- cancellation, circles --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_generator_that_swallows_its_closing(client: Resonate) -> None:
     """A canceled generator that yields on, or raises, in its `finally` harms nothing."""
     begun = []
@@ -574,6 +577,7 @@ def test_a_generator_that_swallows_its_closing(client: Resonate) -> None:
         with pytest.raises(ResonateCanceledError):
             handle.result(HANG)
     assert begun == ["yield", "raise", "return"]
+    gc.collect()  # what is left of it complains here, in its own test
 
 
 @pytest.mark.parametrize("what", ["step", "generator"])
