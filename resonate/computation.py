@@ -92,8 +92,8 @@ class Node:
     """One live promise of the run. `frame` belongs to the driver: it keeps the paused generator there."""
 
     __slots__ = (
-        "attempt", "command", "deadline", "delay", "failure", "frame", "id", "open", "outcome", "outstanding", "parent", "phase", "raw",
-        "record", "text", "waiters", "watched",
+        "attempt", "command", "deadline", "delay", "failure", "frame", "hooked", "id", "open", "outcome", "outstanding", "parent", "phase",
+        "raw", "record", "text", "waiters", "watched",
     )  # fmt: skip
 
     def __init__(self, id: str, parent: Node | None, command: Command[Any] | None, deadline: int) -> None:
@@ -113,7 +113,8 @@ class Node:
         self.raw: Any = NO_VALUE  # the value itself where decoding what is stored would give the same
         self.record: PromiseRecord | None = None
         self.failure: Exception | None = None  # the store refused it; raised where it is awaited
-        self.watched = False
+        self.watched = False  # news of it is asked for, for as long as the run is at work
+        self.hooked = False  # it resumes the run when it settles
 
 
 @dataclass(slots=True)
@@ -193,7 +194,7 @@ class Computation:
         self.root = Node(record.id, None, command, record.timeout)
         self.origin = record.lineage.origin if record.lineage else record.id
         self.waiting: dict[str, Node] = {}
-        self._parking: Lease | None = None
+        self._parking: list[str] | None = None  # what a park that is not answered yet names
         self._record = record
         self._pid = pid
         self._address = address
@@ -270,17 +271,21 @@ class Computation:
         if self.finished:
             return
         self.lease = lease
+        self._parking = None
         if self.parked:
             self.parked = False
             if self.observed:
                 self._observe(RunResumed(self.origin, self.root.id, self.now_ms / 1000))
         if leaf is not None:
             self._settled_elsewhere(leaf)
+        # While we work on, no other wake-up is delivered: what else is waited for is asked about in its own way.
+        self._unwatched = [node for node in self.waiting.values() if not node.watched]
         self._rest()
 
     def noticed(self, record: PromiseRecord) -> None:
         """A promise that the run waits for while other parts of it are at work has settled."""
-        if not self.finished and not self.parked:
+        # A run that is parked, or about to be, is resumed for it: it must not go on without a lease.
+        if not self.finished and not self.parked and self._parking is None:
             self._settled_elsewhere(record)
             self._rest()
 
@@ -343,8 +348,18 @@ class Computation:
         record: PromiseRecord = answer
         node.deadline = record.timeout
         if record.state == "PENDING" and record.timeout <= self.now_ms:
-            self._send(GetPromise(node.id), node, Computation._created)  # reading it moves it to its timed-out state
-            return
+            self._send(GetPromise(node.id), node, Computation._overdue)  # reading it moves it to its timed-out state
+        else:
+            self._begun(node, record, is_due=True)
+
+    def _overdue(self, node: Node, answer: Any) -> None:
+        """A promise that is over by our clock. A store whose clock is behind has it pending still, and will say when it is over."""
+        if isinstance(answer, Exception):
+            self._created(node, answer)
+        else:
+            self._begun(node, answer, is_due=False)
+
+    def _begun(self, node: Node, record: PromiseRecord, *, is_due: bool) -> None:
         command = node.command
         if command is not None:
             self._observe_created(node, record)
@@ -352,7 +367,7 @@ class Computation:
             self._observe_settled(node, record, recovered=True)
             node.record = record
             self._complete(node)
-        elif command is not None and command.kind == "run":
+        elif command is not None and command.kind == "run" and is_due:
             self._call(node)
         else:
             node.phase = EXTERNAL
@@ -410,21 +425,22 @@ class Computation:
                         self._wait_for(child)
         if node.open:
             node.phase = ENDING
-        else:
-            self._conclude(node)
+        elif self._conclude(node):
+            self._complete(node)
         self._rest()
 
-    def _conclude(self, node: Node) -> None:
-        """The function ended and nothing that it began is open: retry it or settle it."""
+    def _conclude(self, node: Node) -> bool:
+        """The function ended and nothing that it began is open: retry it or settle it; whether it is complete already."""
         if node.delay is not None:
             node.phase = RETRYING
             self.busy += 1
             self.actions.append(Wake(node, node.delay))
         elif node.command is not None and not node.command.option.durable and node is not self.root:
             self._observe_private(node)
-            self._complete(node)
+            return True
         else:
             self._settle(node)
+        return False
 
     def _settle(self, node: Node) -> None:
         assert node.outcome is not None
@@ -450,21 +466,26 @@ class Computation:
         self._complete(node)
 
     def _complete(self, node: Node) -> None:
-        node.phase = SETTLED
-        node.frame = None
-        waiters, node.waiters = node.waiters, []
-        for waiter in waiters:
-            if waiter.phase == ENDING:
+        """The outcome is there: wake whoever waits. One that only waited to end may complete in turn, a thousand levels up."""
+        complete = [node]
+        while complete:
+            node = complete.pop()
+            node.phase = SETTLED
+            node.frame = None
+            waiters, node.waiters = node.waiters, []
+            for waiter in waiters:
+                if waiter.phase != ENDING:
+                    self._step(waiter, node)
+                    continue
                 waiter.open -= 1
-                if waiter.open == 0:
-                    self._conclude(waiter)
-            else:
-                self._step(waiter, node)
-        if waiters:
-            self._forget(node)
+                if waiter.open == 0 and self._conclude(waiter):
+                    complete.append(waiter)
+            if waiters:
+                self._forget(node)
 
     def _forget(self, node: Node) -> None:
-        if node.record is not None or node.failure is not None:
+        """What the store has is not kept here; its refusal of a promise that can be awaited again is."""
+        if node.record is not None or (node.failure is not None and node.command is not None and node.command.gives_value):
             self._nodes.pop(node.id, None)
 
     def _finish(self, record: PromiseRecord | None) -> None:
@@ -489,8 +510,8 @@ class Computation:
             return
         if self.waiting and self.lease is not None:
             self._unwatched.clear()
-            names = list(self.waiting)
-            self._parking = self.lease
+            names = [node.id for node in self.waiting.values() if not node.hooked]
+            self._parking = names
             self._send(Park(self.lease, names, self._address, self.root.deadline), self.root, Computation._answered_park)
         elif not self.waiting:
             blocked = ", ".join(node.id for node in self._nodes.values() if node.phase in (BLOCKED, ENDING))
@@ -510,12 +531,15 @@ class Computation:
             self._settled_elsewhere(answer[0])
 
     def _answered_park(self, node: Node, answer: Any) -> None:
-        if self._parking is not self.lease:
+        names, self._parking = self._parking, None
+        if names is None:
             return  # the run was resumed, under a new lease, before this answer came
         if isinstance(answer, Exception):
             self.lost()
             return
         if not answer:
+            for name in names:
+                self.waiting[name].hooked = True
             self.parked = True
             self.lease = None
             if self.observed:

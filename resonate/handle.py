@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from time import monotonic
 from typing import Any
 
+from resonate.encoders import DEFAULT
 from resonate.errors import StepEnded
 from resonate.models.durable_promise import outcome_of
 from resonate.models.encoder import Encoder
@@ -50,6 +51,11 @@ class Handle[T]:
     def future(self) -> Future[T]:
         """A `concurrent.futures.Future` of the same outcome."""
         return self._future
+
+    @property
+    def runs_user_code(self) -> bool:
+        """Whether settling it calls code of the user: a callback on its future, or an encoder of theirs."""
+        return self._encoder is not DEFAULT or bool(getattr(self._future, "_done_callbacks", True))
 
     def done(self) -> bool:
         """Whether the outcome is here."""

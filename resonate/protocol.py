@@ -197,7 +197,10 @@ class Subscribe:
 
 @dataclass(slots=True)
 class Park:
-    """Give the lease back until one of `promises` settles. Answer: the records that are settled already; when any is, the lease stays."""
+    """Give the lease back until one of `promises`, or of those of an earlier park of this run, settles.
+
+    Answer: the records among `promises` that are settled already; when there are any, nothing is registered and the lease stays.
+    """
 
     lease: Lease
     promises: list[str]

@@ -95,7 +95,7 @@ class Frame:
 class Run:
     """One computation with its mailbox and the right to drive it."""
 
-    __slots__ = ("computation", "driving", "id", "mailbox", "variables")
+    __slots__ = ("computation", "driving", "id", "interests", "mailbox", "variables")
 
     def __init__(self, computation: Computation, variables: contextvars.Context) -> None:
         self.id = computation.root.id
@@ -103,6 +103,7 @@ class Run:
         self.variables = variables
         self.mailbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self.driving = threading.Lock()
+        self.interests: list[str] = []
 
 
 Job = tuple[Run, Call | Step | Close | None]
@@ -133,6 +134,7 @@ class Runtime:
         self._here = threading.local()  # how deep this thread is in drives of this runtime
         self._workers: Workers[Job] = Workers(workers, self._perform)
         self._timers = Timers("resonate-timers")
+        self._callbacks = Timers("resonate-callbacks")
         self._beating = False
         self._stopped = False
 
@@ -149,6 +151,7 @@ class Runtime:
         self._stopped = True
         deadline = time.monotonic() + timeout_s
         self._timers.stop(timeout_s)
+        self._callbacks.stop()
         self._store.stop(max(0.0, deadline - time.monotonic()))
         leases = [run.computation.lease for run in list(self._runs.values())]
         self._store.call([DropTask(lease.task, lease.counter) for lease in leases if lease is not None])
@@ -173,7 +176,7 @@ class Runtime:
         record, lease = created
         jobs: list[Job] = []
         if record.state != "PENDING":
-            self._settle_handles(record)
+            self._settle_handles(record, inline=True)
         elif lease is not None:
             if self._observers:
                 command.arguments = label_arguments(command.func, command.args, command.kwargs)
@@ -195,7 +198,7 @@ class Runtime:
             raise refused
         record = answers[-1][0]
         if record.state != "PENDING":
-            self._settle_handles(record)
+            self._settle_handles(record, inline=True)
         self._work_off([])
 
     def blocking(self) -> AbstractContextManager[None]:
@@ -272,6 +275,7 @@ class Runtime:
                 computation.stuck(encode_error(action.error, DEFAULT))
             elif kind is Done:
                 self._runs.pop(run.id, None)
+                self._lose_interest(run)
                 if action.record is not None and not self._store.in_place:
                     # A store that answers later may tell later too; our own settlement is news enough.
                     self._inbox.append(NotifyMessage(self._notice_address, action.record))
@@ -279,11 +283,20 @@ class Runtime:
     def _subscribe(self, run: Run, operation: Subscribe) -> Any:
         with self._lock:
             self._interested.setdefault(operation.promise, []).append(run)
+            run.interests.append(operation.promise)
         answer = self._store.call((operation,))[0]
         if isinstance(answer, Exception) or answer[0].state != "PENDING":
             with self._lock:
                 self._interested.pop(operation.promise, None)  # no news will come; whoever else asked gets the same answer
         return answer
+
+    def _lose_interest(self, run: Run) -> None:
+        if run.interests:
+            with self._lock:
+                for promise_id in run.interests:
+                    others = [each for each in self._interested.pop(promise_id, ()) if each is not run]
+                    if others:
+                        self._interested[promise_id] = others
 
     def _bring(self, run: Run, event: Callable[..., None], *arguments: Any) -> None:
         """Bring an event from a thread that does no work of its own (timers)."""
@@ -363,7 +376,11 @@ class Runtime:
             value = encode_error(error, DEFAULT)
             self._store.call((SettlePromise(claimed.root.id, "REJECTED", value, claimed.root.id, adopt=True, lease=claimed.lease),))
             return
-        self._post(self._add_run(claimed.root, command), jobs, Computation.start, claimed.lease)
+        run = self._add_run(claimed.root, command)
+        self._post(run, jobs, Computation.start, claimed.lease)
+        news = self._store.call((Subscribe(run.id, self._pid, self._notice_address, TIMEOUT_LIMIT_MS),))[0]
+        if not isinstance(news, Exception) and news[0].state != "PENDING":
+            self._post(run, jobs, Computation.settled_outside, news[0])
 
     def _invocation(self, record: PromiseRecord) -> Command[Any]:
         """The call that a promise asks for. Raises an error that says what is wrong with it."""
@@ -393,11 +410,15 @@ class Runtime:
             if kept:
                 self._handles[handle.id] = kept
 
-    def _settle_handles(self, record: PromiseRecord) -> None:
+    def _settle_handles(self, record: PromiseRecord, *, inline: bool = False) -> None:
+        """Bring an outcome to whoever holds a handle. A user's callback or encoder may block: none of our threads waits for it."""
         with self._lock:
             handles = self._handles.pop(record.id, ())
         for handle in handles:
-            handle._settle(record)
+            if handle.runs_user_code and not inline:
+                self._callbacks.after(0.0, lambda handle=handle: handle._settle(record))  # type: ignore[misc]
+            else:
+                handle._settle(record)
 
     def _keep_alive(self) -> None:
         """Extend our leases at half their length, for as long as there are runs."""

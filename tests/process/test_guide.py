@@ -71,7 +71,7 @@ def test_register_as_decorator(resonate: Resonate) -> None:
     @resonate.register
     def foo(ctx, arg):
         result = arg * 2
-        return result
+        return result  # noqa: RET504 (as the guide writes it)
 
     assert resonate.run("invocation-id", foo, 2) == 4
     assert resonate.run("invocation-id-2", "foo", 3) == 6
@@ -82,7 +82,7 @@ def test_register_as_method(resonate: Resonate) -> None:
 
     def foo(ctx, arg):
         result = arg * 2
-        return result
+        return result  # noqa: RET504 (as the guide writes it)
 
     resonate.register(foo)
     assert resonate.run("invocation-id", foo, 2) == 4
@@ -325,7 +325,8 @@ def test_options_of_remote_calls(resonate: Resonate, method: str) -> None:
 
     assert resonate.run("invocation-id", foo, 1) == [1, "custom-id"]
     promise = resonate.promises.get("custom-id")
-    assert (promise.ikey_for_create, promise.tags["key"], promise.tags["resonate:invoke"]) == ("custom-ikey", "value", "poll://any@workers")
+    assert (promise.ikey_for_create, promise.tags["key"], promise.tags["resonate:invoke"]) == ("custom-ikey", "value",
+        "poll://any@workers")
 
 
 def test_ctx_promise(resonate: Resonate) -> None:
@@ -394,20 +395,24 @@ def test_every_die_of_random(resonate: Resonate) -> None:
     import random
 
     resonate.set_dependency("resonate:random", random.Random(7))
-    resonate.set_dependency("resonate:time", type("Clock", (), {"time": lambda self: 12.5, "strftime": lambda self, format: f"<{format}>"})())
+    resonate.set_dependency("resonate:time",
+                            type("Clock", (), {"time": lambda self: 12.5, "strftime": lambda self, form: f"<{form}>"})())
 
     @resonate.register
     def foo(ctx):
         seen = []
         for draw in (
-            ctx.random.betavariate(1, 2), ctx.random.choice(["a", "b"]), ctx.random.expovariate(), ctx.random.getrandbits(8), ctx.random.randint(1, 6),
-            ctx.random.random(), ctx.random.randrange(10), ctx.random.randrange(0, 10, 5), ctx.random.triangular(0, 1, 0.5), ctx.time.time(),
+            ctx.random.betavariate(1, 2), ctx.random.choice(["a", "b"]), ctx.random.expovariate(), ctx.random.getrandbits(8),
+            ctx.random.randint(1, 6),
+            ctx.random.random(), ctx.random.randrange(10), ctx.random.randrange(0, 10, 5), ctx.random.triangular(0, 1, 0.5),
+            ctx.time.time(),
             ctx.time.strftime("%Y"),
         ):  # fmt: skip
             seen.append((yield draw))  # noqa: PERF401
         return seen
 
     dice = random.Random(7)
-    expected = [dice.betavariate(1, 2), dice.choice(["a", "b"]), dice.expovariate(1), dice.getrandbits(8), dice.randint(1, 6), dice.random(),
+    expected = [dice.betavariate(1, 2), dice.choice(["a", "b"]), dice.expovariate(1), dice.getrandbits(8), dice.randint(1, 6),
+                dice.random(),
                 dice.randrange(10), dice.randrange(0, 10, 5), dice.triangular(0, 1, 0.5), 12.5, "<%Y>"]  # fmt: skip
     assert foo.run("invocation-id") == expected

@@ -38,10 +38,10 @@ from resonate.protocol import (
     Heartbeat,
     Lineage,
     NotifyMessage,
+    Park,
     PromiseRecord,
     SettlePromise,
     Subscribe,
-    TaskMessage,
 )
 from resonate.registry import Registry
 from resonate.retry_policies import Constant
@@ -344,7 +344,8 @@ class World:
                     self.post(worker, run, Computation.answered, send, answer)
                 else:
                     self.hear(self.inbox.pop(chance.randrange(len(self.inbox))))
-        raise AssertionError(f"it goes on for ever; pending: {[each.id for each in self.machine.promises.values() if each.state == 'PENDING']}")
+        pending = [each.id for each in self.machine.promises.values() if each.state == "PENDING"]
+        raise AssertionError(f"it goes on for ever; pending: {pending}")
 
     def outcome(self, promise_id: str) -> Any:
         return told(self.machine.promises[promise_id])
@@ -365,7 +366,7 @@ def error_outcome(error: BaseException, state: str = "REJECTED") -> Any:
     return state, name, () if name.startswith("Resonate") else tuple(error.args)
 
 
-# ---- random workflows -------------------------------------------------------------------------------------------------------------
+# ---- random workflows ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -433,9 +434,11 @@ def flow(ctx: Context, spec: Flow, given: list[Promise[Any]]) -> Generator[Any, 
                 yield ctx.detached("remote", details[0])
             elif kind == "promise":
                 how = details[0]
-                slots.append((yield ctx.promise(id=f"{ctx.id}-p{index}" if how.get("named") else None, timeout=how.get("timeout"), data=how)))
+                slots.append((yield ctx.promise(id=f"{ctx.id}-p{index}" if how.get("named") else None, timeout=how.get("timeout"),
+                                                data=how)))
             elif kind == "timed":
-                seen.append((yield ctx.run(flow, Flow([("promise", {"settle": "never"}), ("await", 0)]), []).options(timeout=details[0])))
+                seen.append((yield ctx.run(flow, Flow([("promise", {"settle": "never"}), ("await", 0)]),
+                                           []).options(timeout=details[0])))
             elif kind == "flaky" and ctx.info.attempt <= details[0]:
                 raise Flaw("flaky")
             elif kind == "raise":
@@ -473,7 +476,8 @@ class Author:
         self.budget -= 1
         catch = ("catch",) if chance.random() < 0.8 else ()
         kind = chance.choice(
-            ("run", "run", "begin", "begin", "begin", "await", "await", "await", "given", "sleep", "promise", "promise", "rpc", "begin_rpc",
+            ("run", "run", "begin", "begin", "begin", "await", "await", "await", "given", "sleep", "promise", "promise", "rpc",
+             "begin_rpc",
              "detached", "again", "same", "timed")
         )  # fmt: skip
         if kind in ("run", "begin"):
@@ -485,7 +489,8 @@ class Author:
             return (kind, number, *catch)
         if kind == "promise":
             how = chance.choice(("resolve", "resolve", "reject", "cancel", "never"))
-            plan = {"settle": how, "after": chance.choice((0, 0, 0.3, 4)), "value": chance.randrange(100), "named": chance.random() < 0.3}
+            plan = {"settle": how, "after": chance.choice((0, 0, 0.3, 4)), "value": chance.randrange(100),
+                    "named": chance.random() < 0.3}
             return (kind, {**plan, "timeout": 7.0} if how == "never" else plan)
         if kind in ("await", "given"):
             return (kind, chance.randrange(6), *catch)
@@ -498,7 +503,7 @@ class Author:
         return Leaf(chance.randrange(1000), chance.choice((0, 0, 0, 1, 2)), chance.choice((0, 1, 2)), chance.random() < 0.85)
 
 
-# ---- the plain interpreter --------------------------------------------------------------------------------------------------------
+# ---- the plain interpreter -------------------------------------------------------------------------------------------------------
 
 
 class Predicted(Exception):
@@ -603,7 +608,8 @@ class Interpreter:
             return "ok", how["value"]
         if how["settle"] == "reject":
             return "REJECTED", "Exception", (how["value"],)
-        return {"cancel": ("REJECTED_CANCELED", "ResonateCanceledError", ()), "never": ("REJECTED_TIMEDOUT", "ResonateTimedoutError", ())}[how["settle"]]
+        return {"cancel": ("REJECTED_CANCELED", "ResonateCanceledError", ()),
+                "never": ("REJECTED_TIMEDOUT", "ResonateTimedoutError", ())}[how["settle"]]
 
 
 def simulate(seed: int, **world_options: Any) -> World:
@@ -638,7 +644,7 @@ def test_random_workflows_equal_plain_recursion(seeds: range) -> None:
 
 @pytest.mark.parametrize("seeds", CHUNKS, ids=str)
 def test_random_workflows_survive_a_crash_after_every_settlement(seeds: range) -> None:
-    """A worker that dies each time it has settled something is replayed from the top, to the same result, and runs no settled step twice."""
+    """A worker that dies each time it has settled something is replayed from the top to the same result, and runs no settled step twice."""
     assert sum(simulate(seed, crashes="always").deaths for seed in seeds) > 2 * len(seeds)
 
 
@@ -662,7 +668,7 @@ def test_random_workflows_do_not_care_when_the_store_answers(seeds: range) -> No
         simulate(seed, later=True, crashes="sometimes", freezes=True)
 
 
-# ---- single laws ------------------------------------------------------------------------------------------------------------------
+# ---- single laws -----------------------------------------------------------------------------------------------------------------
 
 
 def world_of(func: Any, *args: Any, **options: Any) -> World:
@@ -728,7 +734,8 @@ def test_a_branch_goes_on_while_another_is_at_work(busy: str, other: str) -> Non
     world.worker.jobs.clear()
     settle(world, other, 2)
     work_off(world)
-    assert world.outcome("r.1" if other == "x" else "r.2") == ("ok", 2), f"the branch that awaits {other} waits for an unrelated step"
+    assert world.outcome("r.1" if other == "x" else "r.2") == ("ok",
+                                                               2), f"the branch that awaits {other} waits for an unrelated step"
     world.worker.jobs.append(slow)
     work_off(world)
     assert world.outcome("r") == ("ok", 2 if other == "x" else 1)
@@ -783,6 +790,77 @@ def test_a_cancelled_run_closes_its_generators_and_settles_nothing() -> None:
     assert not world.worker.runs
 
 
+def test_whoever_lost_the_lease_writes_nothing() -> None:
+    """A worker that goes on after another one has taken the run over creates and settles nothing more, and drops the run."""
+
+    def steps(ctx: Context) -> Generator[Any, Any, Any]:
+        yield ctx.run(constant, 1)
+        yield ctx.run(constant, 2)
+
+    world = world_of(steps)
+    world.observed = True
+    slow = world.worker
+    world.work(slow, *slow.jobs.pop(0))  # r.1 is created, and stands in the queue
+    world.now += 2 * TTL_MS
+    world.machine.tick(world.now)
+    (message,) = world.machine.take_messages()
+    assert world.ask(ClaimTask(message.id, message.counter, "another", TTL_MS)).lease.counter == 2
+    before = dict(world.machine.promises)
+    while slow.jobs:
+        world.work(slow, *slow.jobs.pop(0))
+    assert world.machine.promises == before
+    assert not slow.runs
+    assert [type(each).__name__ for each in world.events][-1] == "LeaseLost"
+
+    fresh = world_of(steps)
+    fresh.now += 2 * TTL_MS
+    fresh.machine.tick(fresh.now)
+    (message,) = fresh.machine.take_messages()
+    fresh.ask(ClaimTask(message.id, message.counter, "another", TTL_MS))
+    work_off(fresh)
+    assert list(fresh.machine.promises) == ["r"], "it created a child of a run that is not its own"
+
+
+@pytest.mark.parametrize("first", ["news", "answer"])
+def test_news_may_overtake_the_answer_to_a_park(first: str) -> None:
+    """A promise that settles while the answer to the park is on its way wakes the run once, under its new lease, in either order."""
+
+    def waits(ctx: Context) -> Generator[Any, Any, Any]:
+        promise = yield ctx.promise(id="x")
+        yield ctx.begin_run(constant, 1)
+        return (yield promise)
+
+    world = world_of(waits, later=True)
+    answers = world.worker.answers.setdefault("r", deque())
+
+    def answer() -> None:
+        run, send, found = answers.popleft()
+        world.post(world.worker, run, Computation.answered, send, found)
+
+    while not (answers and isinstance(answers[0][1].operation, Park)):
+        if world.worker.jobs:
+            world.work(world.worker, *world.worker.jobs.pop(0))
+        else:
+            answer()
+    settle(world, "x", 5)
+    news = [each for each in world.inbox if isinstance(each, NotifyMessage) and each.promise.id == "x"]
+    world.inbox = [each for each in world.inbox if each not in news]
+    assert news, "x was watched while the other call was at work"
+    if first == "answer":
+        answer()
+    world.hear(news[0])
+    while world.worker.jobs:
+        world.work(world.worker, *world.worker.jobs.pop(0))
+    while world.inbox:
+        world.hear(world.inbox.pop(0))
+    while answers:
+        answer()
+    assert "r" in world.worker.runs or not world.is_pending("r"), "the run was dropped, and the lease that it had just got again with it"
+    world.run()
+    assert world.outcome("r") == ("ok", 5)
+    assert world.executed.count("r") == 1
+
+
 def test_a_refused_promise_is_refused_each_time_it_is_awaited() -> None:
     """A call whose id belongs to somebody else raises where it is awaited, and again when it is awaited again."""
 
@@ -832,7 +910,8 @@ def test_an_answer_that_comes_after_the_end_is_dropped() -> None:
     record = world.machine.promises["r"]
     assert run.finished
     for event, arguments in ((Computation.noticed, (record,)), (Computation.settled_outside, (record,)), (Computation.lost, ()),
-                             (Computation.resumed, (None, record)), (Computation.woke, (run.root,)), (Computation.stuck, (NOTHING,))):  # fmt: skip
+                             (Computation.resumed, (None, record)), (Computation.woke, (run.root,)),
+                             (Computation.stuck, (NOTHING,))):  # fmt: skip
         event(run, *arguments)  # type: ignore[operator]
     assert not run.actions
 
@@ -846,7 +925,8 @@ def test_a_finished_part_is_forgotten() -> None:
             yield ctx.run(constant, number)
             promise = yield ctx.begin_run(constant, number)
             yield promise
-        kept.append(len(list(world.worker.runs["r"].running())))
+        run = world.worker.runs["r"]
+        kept.append(len(list(run.running())) + len(run.root.outstanding or ()))
 
     world = world_of(many)
     world.run()
@@ -870,6 +950,34 @@ def test_depth_costs_no_stack(durable: bool, awaits: bool) -> None:
     assert world.outcome("r") == ("ok", 3000)
 
 
+def test_waking_one_of_many_does_not_cost_them_all() -> None:
+    """A run that waits for three hundred promises, which settle one after the other, asks the store for each about once."""
+    asked = []
+
+    def waits(ctx: Context) -> Generator[Any, Any, Any]:
+        yield (yield ctx.promise(id=f"{ctx.id}-p"))
+
+    def many(ctx: Context) -> Generator[Any, Any, Any]:
+        for _ in range(300):
+            yield ctx.begin_run(waits)
+
+    class Counting(World):
+        def ask(self, operation: Any) -> Any:
+            if isinstance(operation, Park):
+                asked.extend(operation.promises)
+            return super().ask(operation)
+
+    world = Counting(0)
+    world.registry.add(many)
+    world.launch("r", many)
+    work_off(world)
+    for number in range(1, 301):
+        settle(world, f"r.{number}-p")
+        work_off(world)
+    assert world.outcome("r") == ("ok", None)
+    assert len(asked) < 4 * 300, f"{len(asked)} promises were named to park on 300"
+
+
 def test_what_observers_see_of_a_run() -> None:
     """Creations, retries, suspensions and settlements are told in order, with what each is about."""
 
@@ -891,7 +999,8 @@ def test_what_observers_see_of_a_run() -> None:
     facts = [(type(each), each.id, each.at - began_s) for each in world.events if not isinstance(each, AttemptStarted)]
     assert facts == [
         (PromiseCreated, "r", 0), (PromiseCreated, "r.1", 0), (RetryScheduled, "r.1", 0), (PromiseSettled, "r.1", 2),
-        (PromiseCreated, "r.2", 2), (RunSuspended, "r", 2), (RunResumed, "r", 6), (PromiseSettled, "r.2", 6), (PromiseSettled, "r", 6),
+        (PromiseCreated, "r.2", 2), (RunSuspended, "r", 2), (RunResumed, "r", 6), (PromiseSettled, "r.2", 6),
+        (PromiseSettled, "r", 6),
     ]  # fmt: skip
     retry = next(each for each in world.events if isinstance(each, RetryScheduled))
     assert (retry.attempt, retry.due - began_s, retry.error) == (1, 2, "first")
@@ -907,7 +1016,7 @@ def test_a_replay_reads_what_was_recorded() -> None:
     def draws(ctx: Context) -> Generator[Any, Any, Any]:
         values = []
         for _ in range(5):
-            values.append((yield ctx.run(draw)))  # noqa: PERF401
+            values.append((yield ctx.run(draw)))
             yield ctx.sleep(1)
         return values
 

@@ -78,7 +78,7 @@ class Two(Exception):
 
 
 class NewFails(Exception):
-    def __new__(cls, *args: Any) -> NewFails:
+    def __new__(cls, *args: Any) -> NewFails:  # noqa: PYI034
         raise RuntimeError("code of a class must not run when a value is read")
 
 
@@ -87,7 +87,7 @@ class Textless(Exception):
         raise RuntimeError("no text")
 
 
-# ---- round trips ------------------------------------------------------------------------------------------------------------------
+# ---- round trips -----------------------------------------------------------------------------------------------------------------
 
 scalars = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.decimals() | st.dates() | st.timedeltas()
@@ -101,7 +101,8 @@ values = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=4) | st.tuples(inner, inner) | st.dictionaries(keys, inner, max_size=4)
         | st.dictionaries(st.sampled_from(["py/object", "py/reduce", "py/", "__error__", "a", ""]), inner, max_size=3)
-        | st.builds(Point, inner, inner) | st.builds(Frozen, st.text(), inner) | st.builds(ValueError, inner) | st.builds(KeyError, inner, inner)
+        | st.builds(Point, inner, inner) | st.builds(Frozen, st.text(), inner) | st.builds(ValueError, inner) | st.builds(KeyError,
+            inner, inner)
     ),
     max_leaves=12,
 )  # fmt: skip
@@ -109,7 +110,7 @@ values = st.recursive(
 
 @settings(max_examples=400, deadline=None)
 @given(values)
-@example({1: "a", "1": "b", None: 3, True: 4})
+@example({1: "a", "1": "b", None: 3, False: 4})
 @example({"py/object": "posix.system"})
 @example([-0.0, float("inf"), float("-inf"), float("nan")])
 @example("\ud800 lone")
@@ -155,7 +156,8 @@ def test_the_stored_form_is_that_of_0_6_7(value: Any, header: str, data: str | N
 def test_jsonpickle_reads_what_is_written() -> None:
     """A worker of 0.6.7, which decodes with jsonpickle, gets the same values."""
     jsonpickle = pytest.importorskip("jsonpickle")
-    for value in ((1, (2, b"x")), {1, 2}, frozenset({3}), {1: "a", None: 2}, Point(1, (2,)), datetime.datetime(2024, 1, 2, 3, tzinfo=datetime.UTC),
+    for value in ((1, (2, b"x")), {1, 2}, frozenset({3}), {1: "a", None: 2}, Point(1, (2,)),
+                  datetime.datetime(2024, 1, 2, 3, tzinfo=datetime.UTC),
                   datetime.date(2024, 1, 2), datetime.timedelta(seconds=5), decimal.Decimal("1.50")):  # fmt: skip
         assert same(jsonpickle.decode(DEFAULT.encode(value)[0][FORMAT_HEADER]), value)
 
@@ -164,8 +166,10 @@ def test_jsonpickle_reads_what_is_written() -> None:
 def test_what_jsonpickle_writes_is_read() -> None:
     """Harmless values that a worker of 0.6.7 has stored come back exactly."""
     jsonpickle = pytest.importorskip("jsonpickle")
-    for value in ((1, (2, b"x")), {1, 2}, frozenset({3}), Point(1, (2,)), datetime.datetime(2024, 1, 2, 3, tzinfo=datetime.UTC), [KeyError("zz")],
-                  datetime.date(2024, 1, 2), datetime.time(1, 2), datetime.timedelta(seconds=5), decimal.Decimal("1.50"), {"a": [1, None]}):  # fmt: skip
+    for value in ((1, (2, b"x")), {1, 2}, frozenset({3}), Point(1, (2,)), datetime.datetime(2024, 1, 2, 3, tzinfo=datetime.UTC),
+                  [KeyError("zz")],
+                  datetime.date(2024, 1, 2), datetime.time(1, 2), datetime.timedelta(seconds=5), decimal.Decimal("1.50"),
+                  {"a": [1, None]}):  # fmt: skip
         assert same(DEFAULT.decode(({FORMAT_HEADER: jsonpickle.encode(value)}, None)), value)
 
 
@@ -187,7 +191,7 @@ def test_a_foreign_error_is_an_exception() -> None:
     assert same(error, Exception("broken"))
 
 
-# ---- what cannot be stored ----------------------------------------------------------------------------------------------------------
+# ---- what cannot be stored -------------------------------------------------------------------------------------------------------
 
 
 class Colour(enum.Enum):
@@ -213,12 +217,18 @@ for _ in range(VALUE_DEPTH_LIMIT + 5):
 @pytest.mark.parametrize(
     ("value", "path"),
     [
-        (object(), "$ is an `object`"), ([1, {"a": (2, object())}], "$[1].a[1] is an `object`"), ({(1, 2): 3}, "$ has the key (1, 2), a `tuple`"),
-        ({"rows": [0, {b"k": 1}]}, "$.rows[1] has the key b'k'"), (circle, "$[0].inner holds itself"), (deep, "nested deeper than 200"),
-        ([Point(1, object())], "$[0].y is an `object`"), (Colour.RED, "$ is a `Colour`"), ([Text("a")], "$[0] is a `Text`"), (1j, "$ is a `complex`"),
-        (bytearray(b"a"), "$ is a `bytearray`"), (range(3), "$ is a `range`"), ({"f": len}, "$.f is a `builtin_function_or_method`"),
-        ((each for each in ()), "$ is a `generator`"), ({1: object()}, "$[1] is an `object`"), ({"t": Table()}, ".to_dict()"), ([Point], "$[0] is a `type`"),
-        ({object()}, "$"), (datetime.datetime(2024, 1, 1, tzinfo=zoneinfo.ZoneInfo("UTC")), "$.tzinfo is a `ZoneInfo`"), ([10**5000], "cannot be stored"),
+        (object(), "$ is an `object`"), ([1, {"a": (2, object())}], "$[1].a[1] is an `object`"),
+        ({(1, 2): 3}, "$ has the key (1, 2), a `tuple`"),
+        ({"rows": [0, {b"k": 1}]}, "$.rows[1] has the key b'k'"), (circle, "$[0].inner holds itself"),
+        (deep, "nested deeper than 200"),
+        ([Point(1, object())], "$[0].y is an `object`"), (Colour.RED, "$ is a `Colour`"), ([Text("a")], "$[0] is a `Text`"),
+        (1j, "$ is a `complex`"),
+        (bytearray(b"a"), "$ is a `bytearray`"), (range(3), "$ is a `range`"),
+        ({"f": len}, "$.f is a `builtin_function_or_method`"),
+        ((each for each in ()), "$ is a `generator`"), ({1: object()}, "$[1] is an `object`"), ({"t": Table()}, ".to_dict()"),
+        ([Point], "$[0] is a `type`"),
+        ({object()}, "$"), (datetime.datetime(2024, 1, 1, tzinfo=zoneinfo.ZoneInfo("UTC")), "$.tzinfo is a `ZoneInfo`"),
+        ([10**5000], "cannot be stored"),
         (10**5000, "$ cannot be stored"), ([types.SimpleNamespace(a=1)], "$[0] is a `SimpleNamespace`"),
     ],
     ids=lambda each: each if isinstance(each, str) else "",
@@ -290,7 +300,7 @@ def test_a_dataclass_is_exact_or_refused(make: Any) -> None:
     assert vars(back) == vars(value)
 
 
-# ---- errors -----------------------------------------------------------------------------------------------------------------------
+# ---- errors ----------------------------------------------------------------------------------------------------------------------
 
 
 def returned(error: BaseException) -> Any:
@@ -303,10 +313,14 @@ def returned(error: BaseException) -> Any:
 @pytest.mark.parametrize(
     "error",
     [
-        ValueError(), ValueError("x", 1, (2,)), KeyError(("a", 1)), OSError(2, "No such file"), FileNotFoundError(2, "gone", "f"), Awkward(1, b=2), Two(1, 2),
-        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), StopIteration(5), ExceptionGroup("many", [ValueError(1), KeyError("k")]), ImportError("m"),
-        ResonateCanceledError("p"), ResonateTimedoutError("p", 1.5), ResonateStoreError("text", 40400), json.JSONDecodeError("m", "doc", 2),
-        AssertionError(), RuntimeError(Point(1, 2)), SyntaxError("m", ("f", 1, 2, "t")), zoneinfo.ZoneInfoNotFoundError("z"), TimeoutError("t"),
+        ValueError(), ValueError("x", 1, (2,)), KeyError(("a", 1)), OSError(2, "No such file"), FileNotFoundError(2, "gone", "f"),
+        Awkward(1, b=2), Two(1, 2),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), StopIteration(5), ExceptionGroup("many", [ValueError(1), KeyError("k")]),
+        ImportError("m"),
+        ResonateCanceledError("p"), ResonateTimedoutError("p", 1.5), ResonateStoreError("text", 40400),
+        json.JSONDecodeError("m", "doc", 2),
+        AssertionError(), RuntimeError(Point(1, 2)), SyntaxError("m", ("f", 1, 2, "t")), zoneinfo.ZoneInfoNotFoundError("z"),
+        TimeoutError("t"),
     ],
     ids=repr,
 )  # fmt: skip
@@ -372,7 +386,7 @@ def test_a_stored_error_carries_its_traceback_as_text() -> None:
     assert len(headers[TRACEBACK_HEADER]) <= 8_000
 
 
-# ---- hostile and damaged text --------------------------------------------------------------------------------------------------------
+# ---- hostile and damaged text ----------------------------------------------------------------------------------------------------
 
 ran: list[str] = []
 REDUCE = {"py/reduce": [{"py/type": "os.system"}, {"py/tuple": ["echo hacked"]}]}
@@ -381,7 +395,7 @@ REDUCE = {"py/reduce": [{"py/type": "os.system"}, {"py/tuple": ["echo hacked"]}]
 class Trap:
     """Whatever Python code of this class runs when a value is read is found in `ran`."""
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Trap:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Trap:  # noqa: PYI034
         ran.append("new")
         return object.__new__(cls)
 
@@ -450,28 +464,41 @@ PAYLOADS: list[Any] = [
     {"py/reduce": [{"py/type": f"{HERE}.NewFails"}, {"py/tuple": [1]}, {}]},
     {"py/reduce": [{"py/type": f"{HERE}.Trap"}, {"py/tuple": [1]}, {"a": 1}]},
     {"py/object": "os.system"}, {"py/object": "os._Environ", "data": {}}, {"py/object": "subprocess.Popen", "args": ["true"]},
-    {"py/object": f"{HERE}.Trap", "x": 1}, {"py/object": f"{HERE}.Trap", "py/newargs": {"py/tuple": [1]}}, {"py/object": f"{HERE}.Trap", "py/state": {"a": 1}},
-    {"py/object": f"{HERE}.Trap", "py/newargsex": {"py/tuple": [{"py/tuple": []}, {}]}}, {"py/object": f"{HERE}.Trap", "py/initargs": [1]},
-    {"py/object": f"{HERE}.TrapData", "x": REDUCE}, {"py/object": f"{HERE}.TrapBase", "x": 1}, {"py/object": f"{HERE}.Tagged", "label": 1},
-    {"py/object": "builtins.ValueError", "args": [1]}, {"py/object": "__main__.anything"}, {"py/object": "antigravity.x"}, {"py/object": ""}, {"py/object": None},
-    {"py/type": "os.system"}, {"py/type": "antigravity"}, {"py/type": f"{HERE}.Trap"}, {"py/function": "os.system"}, {"py/module": "antigravity"},
-    {"py/repr": "os/os.system('true')"}, {"py/repr": "__import__('os')"}, {"py/iterator": [1, 2]}, {"py/id": 1}, {"py/ref": "/"}, {"py/ref": 5},
-    {"py/bytes": "x"}, {"py/b85": "x"}, {"py/property": "x"}, {"py/seq": [1]}, {"py/state": REDUCE}, {"py/method": "x"}, {"py/unknown": 1},
-    {"py/tuple": [{"py/id": 1}]}, {"py/set": [[1]]}, {"py/set": [{"py/set": []}]}, {"py/tuple": 5}, {"py/set": None}, {"py/b64": 5}, {"py/b64": "*"},
-    {"py/reduce": []}, {"py/reduce": [None]}, {"py/reduce": [{"py/type": 5}, {"py/tuple": []}]}, {"py/reduce": 3}, {"py/reduce": [{"py/type": "builtins.dict"}, 5]},
-    {"py/reduce": [{"py/type": "builtins.dict"}, {"py/tuple": [5]}]}, {"py/reduce": [{"py/type": "builtins.frozenset"}, {"py/tuple": [[[]]]}]},
-    {"py/reduce": [{"py/type": "decimal.Decimal"}, {"py/tuple": ["x"]}]}, {"py/reduce": [{"py/type": "datetime.timedelta"}, {"py/tuple": [1e300]}]},
+    {"py/object": f"{HERE}.Trap", "x": 1}, {"py/object": f"{HERE}.Trap", "py/newargs": {"py/tuple": [1]}},
+    {"py/object": f"{HERE}.Trap", "py/state": {"a": 1}},
+    {"py/object": f"{HERE}.Trap", "py/newargsex": {"py/tuple": [{"py/tuple": []}, {}]}},
+    {"py/object": f"{HERE}.Trap", "py/initargs": [1]},
+    {"py/object": f"{HERE}.TrapData", "x": REDUCE}, {"py/object": f"{HERE}.TrapBase", "x": 1},
+    {"py/object": f"{HERE}.Tagged", "label": 1},
+    {"py/object": "builtins.ValueError", "args": [1]}, {"py/object": "__main__.anything"}, {"py/object": "antigravity.x"},
+    {"py/object": ""}, {"py/object": None},
+    {"py/type": "os.system"}, {"py/type": "antigravity"}, {"py/type": f"{HERE}.Trap"}, {"py/function": "os.system"},
+    {"py/module": "antigravity"},
+    {"py/repr": "os/os.system('true')"}, {"py/repr": "__import__('os')"}, {"py/iterator": [1, 2]}, {"py/id": 1}, {"py/ref": "/"},
+    {"py/ref": 5},
+    {"py/bytes": "x"}, {"py/b85": "x"}, {"py/property": "x"}, {"py/seq": [1]}, {"py/state": REDUCE}, {"py/method": "x"},
+    {"py/unknown": 1},
+    {"py/tuple": [{"py/id": 1}]}, {"py/set": [[1]]}, {"py/set": [{"py/set": []}]}, {"py/tuple": 5}, {"py/set": None}, {"py/b64": 5},
+    {"py/b64": "*"},
+    {"py/reduce": []}, {"py/reduce": [None]}, {"py/reduce": [{"py/type": 5}, {"py/tuple": []}]}, {"py/reduce": 3},
+    {"py/reduce": [{"py/type": "builtins.dict"}, 5]},
+    {"py/reduce": [{"py/type": "builtins.dict"}, {"py/tuple": [5]}]},
+    {"py/reduce": [{"py/type": "builtins.frozenset"}, {"py/tuple": [[[]]]}]},
+    {"py/reduce": [{"py/type": "decimal.Decimal"}, {"py/tuple": ["x"]}]},
+    {"py/reduce": [{"py/type": "datetime.timedelta"}, {"py/tuple": [1e300]}]},
     {"py/reduce": [{"py/type": "builtins.ValueError"}, {"py/tuple": [1]}, {"py/tuple": [1]}]},
     {"py/reduce": [{"py/type": "builtins.ValueError"}, {"py/tuple": [1]}, {"py/set": [1]}]},
     {"py/reduce": [{"py/type": "builtins.ValueError"}, {"py/tuple": [1]}, {"py/b64": "AAAA"}]},
     {"py/reduce": [{"py/type": "far.Away"}, {"py/tuple": [{"py/reduce": [{"py/type": f"{HERE}.Textless"}, {"py/tuple": [1]}]}]}]},
-    {"py/object": "datetime.datetime", "__reduce__": [{"py/type": "datetime.datetime"}, ["AAAA"]]}, {"py/object": "datetime.date", "__reduce__": 5},
+    {"py/object": "datetime.datetime", "__reduce__": [{"py/type": "datetime.datetime"}, ["AAAA"]]},
+    {"py/object": "datetime.date", "__reduce__": 5},
     {"py/object": "datetime.datetime", "__reduce__": [0, []]}, {"py/object": "datetime.time", "__reduce__": [0, [5, 6]]},
     {"py/object": "datetime.datetime", "__reduce__": [{"py/type": "os.system"}, ["B+gBAgMEBQAAAA==", REDUCE]]},
     {"json://1": REDUCE}, {"__reduce__": REDUCE, "py/object": f"{HERE}.Point"}, {"py/object": f"{HERE}.Point", "x": REDUCE},
 ]  # fmt: skip
 
-WATCHED = ("import", "exec", "compile", "open", "os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "socket.connect", "pty.spawn",
+WATCHED = ("import", "exec", "compile", "open", "os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen",
+           "socket.connect", "pty.spawn",
            "os.listdir", "os.scandir", "marshal.loads", "pickle.find_class", "object.__setattr__", "ctypes.dlopen")  # fmt: skip
 watching: list[str] | None = None
 
@@ -500,7 +527,8 @@ def decode_watched(stored: Any) -> tuple[Any, list[str]]:
 
 def positions(payload: Any) -> list[Any]:
     error = {"py/reduce": [{"py/type": "builtins.ValueError"}, {"py/tuple": [payload]}, {"cause": payload}]}
-    return [payload, [1, payload], {"a": payload}, {"py/tuple": [payload]}, {"py/set": [payload]}, error, {"py/object": f"{HERE}.Point", "x": payload}]
+    return [payload, [1, payload], {"a": payload}, {"py/tuple": [payload]}, {"py/set": [payload]}, error,
+            {"py/object": f"{HERE}.Point", "x": payload}]
 
 
 @pytest.mark.parametrize("payload", PAYLOADS, ids=lambda payload: json.dumps(payload)[:60])
@@ -508,10 +536,13 @@ def test_reading_runs_nothing(payload: Any) -> None:
     """Whatever a stored value asks for, wherever in it: no import, no file, no process, no code of any class; a value or ValueError."""
     twin = json.dumps({"plain": True})
     for value in positions(payload):
-        for stored in (({FORMAT_HEADER: json.dumps(value)}, twin), ({FORMAT_HEADER: json.dumps(value)}, None), (None, json.dumps(value))):
+        for stored in (({FORMAT_HEADER: json.dumps(value)}, twin), ({FORMAT_HEADER: json.dumps(value)}, None),
+                       (None, json.dumps(value))):
             outcome, seen = decode_watched(stored)
             assert not seen
-            assert not isinstance(outcome, (types.FunctionType, types.BuiltinFunctionType, types.ModuleType, Trap, SystemExit, KeyboardInterrupt))
+            assert not isinstance(outcome,
+                                  (types.FunctionType, types.BuiltinFunctionType, types.ModuleType, Trap, SystemExit,
+                                   KeyboardInterrupt))
 
 
 def test_the_watch_sees_what_would_be_run() -> None:
@@ -560,10 +591,12 @@ json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
     | st.sampled_from(["builtins.ValueError", "builtins.dict", "datetime.date", f"{HERE}.Point", "os.system", "QUFBQQ=="]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-        st.sampled_from(["py/tuple", "py/set", "py/reduce", "py/object", "py/type", "py/b64", "__reduce__", "x", "__error__"]), inner, max_size=3),
+        st.sampled_from(["py/tuple", "py/set", "py/reduce", "py/object", "py/type", "py/b64", "__reduce__", "x", "__error__"]),
+        inner, max_size=3),
     max_leaves=10,
 )  # fmt: skip
-damaged = st.text(max_size=30) | json_values.map(json.dumps) | st.sampled_from(["{", '"', "nul", "[" * 100_000, "9" * 5000, "\ufeff1", "NaN", "{}{}"])
+damaged = st.text(max_size=30) | json_values.map(json.dumps) | st.sampled_from(["{", '"', "nul", "[" * 100_000, "9" * 5000,
+    "\ufeff1", "NaN", "{}{}"])
 
 
 @settings(max_examples=400, deadline=None)
@@ -589,12 +622,13 @@ def test_hostile_values_do_no_harm_in_a_fresh_process() -> None:
         "    except ValueError: pass\n"
         "print(sorted(set(sys.modules) - before))"
     )
-    done = subprocess.run([sys.executable, "-c", code], input=json.dumps(texts), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code], input=json.dumps(texts), capture_output=True, text=True, timeout=60,
+                          check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
     assert "hacked" not in done.stdout + done.stderr
 
 
-# ---- the user's own encoders ----------------------------------------------------------------------------------------------------------
+# ---- the user's own encoders -----------------------------------------------------------------------------------------------------
 
 
 class Hex:

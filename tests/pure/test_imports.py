@@ -14,7 +14,8 @@ import resonate
 
 PACKAGE = Path(resonate.__file__).parent
 PACKAGES = {"resonate": PACKAGE, "resonate_notebook": PACKAGE.parent / "resonate_notebook"}
-IMPURE = {"time", "threading", "queue", "socket", "random", "logging", "os", "asyncio", "concurrent", "subprocess", "select", "secrets", "uuid"}
+IMPURE = {"time", "threading", "queue", "socket", "random", "logging", "os", "asyncio", "concurrent", "subprocess", "select",
+          "secrets", "uuid"}
 
 
 def modules() -> dict[str, Path]:
@@ -68,9 +69,9 @@ def circles(*, typing_only: bool) -> list[frozenset[str]]:
     """Sets of modules that reach each other."""
     graph = {name: own_imports(name, typing_only=typing_only) for name in MODULES}
     reach: dict[str, set[str]] = {}
-    for start in graph:
+    for start, imported in graph.items():
         seen: set[str] = set()
-        todo = list(graph[start])
+        todo = list(imported)
         while todo:
             name = todo.pop()
             if name not in seen:
@@ -149,8 +150,10 @@ def test_importing_the_sdk_starts_nothing() -> None:
     [
         ("resonate.resonate", "Resonate Context Function"), ("resonate.retry_policies", "Constant Exponential Linear Never"),
         ("resonate.errors", "ResonateError ResonateStoreError ResonateCanceledError ResonateTimedoutError ResonateShutdownError"),
-        ("resonate.stores", "LocalStore"), ("resonate.registry", "Registry"), ("resonate.dependencies", "Dependencies"), ("resonate.options", "Options"),
-        ("resonate.coroutine", "LFI LFC RFI RFC Promise Yieldable"), ("resonate.models.handle", "Handle"), ("resonate.models.result", "Ok Ko Result"),
+        ("resonate.stores", "LocalStore"), ("resonate.registry", "Registry"), ("resonate.dependencies", "Dependencies"),
+        ("resonate.options", "Options"),
+        ("resonate.coroutine", "LFI LFC RFI RFC Promise Yieldable"), ("resonate.models.handle", "Handle"),
+        ("resonate.models.result", "Ok Ko Result"),
         ("resonate.models.durable_promise", "DurablePromise DurablePromiseValue"), ("resonate.models.encoder", "Encoder"),
         ("resonate.models.retry_policy", "RetryPolicy"), ("resonate.models.clock", "Clock"),
     ],

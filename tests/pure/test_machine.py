@@ -173,7 +173,8 @@ def test_a_promise_may_be_born_expired() -> None:
 
 def test_unknown_promises_are_refused() -> None:
     """Whatever names a promise that is not there is refused with 40400."""
-    for operation in (GetPromise("p"), SettlePromise("p", "RESOLVED"), RegisterCallback("p", "r", ADDRESS, 1), Subscribe("p", "s", ADDRESS, 1)):
+    for operation in (GetPromise("p"), SettlePromise("p", "RESOLVED"), RegisterCallback("p", "r", ADDRESS, 1),
+                      Subscribe("p", "s", ADDRESS, 1)):
         assert refused(Machine(), operation, 0) == 40400
 
 
@@ -216,7 +217,8 @@ def test_a_target_gives_birth_to_an_invoke_task() -> None:
     """A promise with a target is announced at once under `__invoke:<id>` with counter 1; one without a target is not."""
     machine = Machine()
     message = invoked(machine)
-    assert (message.kind, message.id, message.counter, message.root, message.recv) == ("invoke", "__invoke:r", 1, "r", "poll://any@default")
+    assert (message.kind, message.id, message.counter, message.root, message.recv) == ("invoke", "__invoke:r", 1, "r",
+        "poll://any@default")
     machine.apply(CreatePromise("plain", FAR), 0)
     assert machine.take_messages() == []
 
@@ -522,7 +524,8 @@ class Walk:
                 lineage=Lineage("o", "o", None, "run", "f"), lease=lease if chance.random() < 0.3 else None,
             )  # fmt: skip
         elif kind == 3:
-            operation = CreateLeased(CreatePromise(f"p{chance.randrange(60)}", self.now + 4000, "k", target="poll://any@g"), pid, 200)
+            operation = CreateLeased(CreatePromise(f"p{chance.randrange(60)}", self.now + 4000, "k", target="poll://any@g"), pid,
+                                     200)
         elif kind <= 5:
             operation = SettlePromise(
                 name, chance.choice(SETTLED), key=chance.choice(("K", None)), strict=chance.random() < 0.3,
@@ -533,7 +536,8 @@ class Walk:
         elif kind == 7:
             operation = Subscribe(name, pid, f"poll://uni@g/{pid}", FAR)
         elif kind == 8 and lease is not None:
-            operation = Park(lease, chance.sample(list(machine.promises), min(2, len(machine.promises))), f"poll://any@g/{pid}", FAR)
+            operation = Park(lease, chance.sample(list(machine.promises), min(2, len(machine.promises))), f"poll://any@g/{pid}",
+                             FAR)
         elif kind <= 10 and self.inbox:
             message = self.inbox.pop(chance.randrange(len(self.inbox)))
             undelivered = DeliveryFailed(message.id, message.counter)

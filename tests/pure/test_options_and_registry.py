@@ -45,7 +45,8 @@ async def coroutine(ctx: Any) -> None: ...
 def test_defaults() -> None:
     """Without options a call is durable, has a year, its id as key, the default target and the latest version."""
     options = Options()
-    assert (options.durable, options.timeout, options.target, options.version, dict(options.tags)) == (True, ONE_YEAR_S, "default", 0, {})
+    assert (options.durable, options.timeout, options.target, options.version, dict(options.tags)) == (True, ONE_YEAR_S, "default",
+        0, {})
     assert options.key_for("a") == "a"
     assert options.non_retryable_exceptions == ()
 
@@ -124,14 +125,16 @@ def test_a_clients_options_are_a_copy() -> None:
     assert (other._options.timeout, function._options.timeout) == (7, ONE_YEAR_S)
 
 
-# ---- retry policies ----------------------------------------------------------------------------------------------------------------
+# ---- retry policies --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("policy", "waits"),
     [
-        (Never(), [0, None, None]), (Constant(), [0, 1, 1]), (Constant(0.5, 1), [0, 0.5, None]), (Linear(2), [0, 2, 4]), (Linear(2, 1), [0, 2, None]),
-        (Exponential(), [0, 2, 4]), (Exponential(1, 2, 3, 5), [0, 3, 5, None]), (Exponential(delay=0), [0, 0, 0]), (Constant(max_retries=0), [0, None]),
+        (Never(), [0, None, None]), (Constant(), [0, 1, 1]), (Constant(0.5, 1), [0, 0.5, None]), (Linear(2), [0, 2, 4]),
+        (Linear(2, 1), [0, 2, None]),
+        (Exponential(), [0, 2, 4]), (Exponential(1, 2, 3, 5), [0, 3, 5, None]), (Exponential(delay=0), [0, 0, 0]),
+        (Constant(max_retries=0), [0, None]),
     ],
     ids=repr,
 )  # fmt: skip
@@ -156,7 +159,7 @@ def test_policies_are_values() -> None:
         Constant(1).delay = 2  # type: ignore[misc]
 
 
-# ---- registry ---------------------------------------------------------------------------------------------------------------------
+# ---- registry --------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_name_has_versions_and_the_highest_is_the_latest() -> None:
@@ -169,7 +172,8 @@ def test_a_name_has_versions_and_the_highest_is_the_latest() -> None:
     assert registry.get("f", 1) == ("f", first, 1)
     assert registry.get(first) == ("f", first, 1)
     assert (registry.latest("f"), registry.latest("g"), registry.latest(first), registry.latest(plain, 9)) == (3, 1, 1, 9)
-    for wrong, version, text in (("f", 2, "function f version 2 not found"), ("g", 0, "function g not found"), (plain, 0, "function plain not found")):
+    for wrong, version, text in (("f", 2, "function f version 2 not found"), ("g", 0, "function g not found"),
+                                 (plain, 0, "function plain not found")):
         with pytest.raises(ValueError, match=text):
             registry.get(wrong, version)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="version 3 not found"):
@@ -261,18 +265,23 @@ def test_decorators_in_every_form() -> None:
     assert other.register(one).func is one.func
 
 
-# ---- the client's own arguments -------------------------------------------------------------------------------------------------------
+# ---- the client's own arguments --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("arguments", "kind", "text"),
     [
-        ({"dependencies": 1}, TypeError, "dependencies must be `Dependencies | None`, got int"), ({"group": 1}, TypeError, "group must be `str`, got int"),
-        ({"log_level": None}, TypeError, "log_level must be `int | str`, got NoneType"), ({"pid": 1}, TypeError, "pid must be `str | None`, got int"),
-        ({"registry": 1}, TypeError, "registry must be `Registry | None`, got int"), ({"store": 1}, TypeError, "store must be `LocalStore | None`, got int"),
-        ({"ttl": "1"}, TypeError, "ttl must be `int`, got str"), ({"workers": "1"}, TypeError, "workers must be `int | None`, got str"),
+        ({"dependencies": 1}, TypeError, "dependencies must be `Dependencies | None`, got int"),
+        ({"group": 1}, TypeError, "group must be `str`, got int"),
+        ({"log_level": None}, TypeError, "log_level must be `int | str`, got NoneType"),
+        ({"pid": 1}, TypeError, "pid must be `str | None`, got int"),
+        ({"registry": 1}, TypeError, "registry must be `Registry | None`, got int"),
+        ({"store": 1}, TypeError, "store must be `LocalStore | None`, got int"),
+        ({"ttl": "1"}, TypeError, "ttl must be `int`, got str"),
+        ({"workers": "1"}, TypeError, "workers must be `int | None`, got str"),
         ({"log_level": "LOUD"}, ValueError, "log_level must be one of CRITICAL, ERROR, WARNING, INFO, DEBUG, got 'LOUD'"),
-        ({"ttl": 0}, ValueError, "ttl must be a positive number of seconds, got 0"), ({"workers": -1}, ValueError, "workers must not be negative, got -1"),
+        ({"ttl": 0}, ValueError, "ttl must be a positive number of seconds, got 0"),
+        ({"workers": -1}, ValueError, "workers must not be negative, got -1"),
     ],
 )  # fmt: skip
 def test_wrong_constructor_arguments_are_named(arguments: dict[str, Any], kind: type[Exception], text: str) -> None:
@@ -299,7 +308,7 @@ def test_dependencies_have_text_names() -> None:
             use()
 
 
-# ---- errors -----------------------------------------------------------------------------------------------------------------------
+# ---- errors ----------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -307,7 +316,8 @@ def test_dependencies_have_text_names() -> None:
     [
         (ResonateError("m", 7), "[007.00000] m", 7), (ResonateError("m", 7, {"a": 1}), '[007.00000] m\n{\n  "a": 1\n}', 7),
         (ResonateStoreError("m", 40400), "[100.40400] m", 100.404), (ResonateStoreError("m", 0), "[100.00000] m", 100.0),
-        (ResonateCanceledError("p"), "[200.00000] Promise p canceled", 200), (ResonateTimedoutError("p", 5.5), "[201.00000] Promise p timedout at 5.5", 201),
+        (ResonateCanceledError("p"), "[200.00000] Promise p canceled", 200),
+        (ResonateTimedoutError("p", 5.5), "[201.00000] Promise p timedout at 5.5", 201),
         (ResonateShutdownError("m"), "[300.00000] m", 300), (ResonateError("m", 7, object), "<class 'object'>", 7),
     ],
 )  # fmt: skip
@@ -319,7 +329,7 @@ def test_errors_say_their_code(error: ResonateError, text: str, code: float) -> 
         assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
 
 
-# ---- commands and labels --------------------------------------------------------------------------------------------------------------
+# ---- commands and labels ---------------------------------------------------------------------------------------------------------
 
 
 def test_options_of_a_command_give_the_command_back() -> None:
@@ -344,7 +354,9 @@ class Hostile:
         raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("value", ["x" * 10**6, list(range(10**6)), {"a": ["b" * 1000] * 1000}, Hostile(), [Hostile()], [10**5000], b"\x00" * 10**6], ids=type)
+@pytest.mark.parametrize("value",
+                         ["x" * 10**6, list(range(10**6)), {"a": ["b" * 1000] * 1000}, Hostile(), [Hostile()], [10**5000],
+                          b"\x00" * 10**6], ids=type)
 def test_labels_are_short_and_never_fail(value: Any) -> None:
     """Whatever an argument is, its label is at most 80 characters and comes without an error."""
     assert len(short_text(value)) <= 80
