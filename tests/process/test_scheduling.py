@@ -23,7 +23,7 @@ def test_a_fan_out_is_begun_as_a_whole_even_when_its_calls_block_the_workers() -
     def fan(ctx: Any) -> Any:
         begun = []
         for number in range(12):
-            begun.append((yield ctx.begin_run(slow, number)))
+            begun.append((yield ctx.begin_run(slow, number)))  # noqa: PERF401
         total = 0
         for promise in begun:
             total += yield promise
