@@ -286,8 +286,10 @@ class Runtime:
             run.interests.append(operation.promise)
         answer = self._store.call((operation,))[0]
         if isinstance(answer, Exception) or answer[0].state != "PENDING":
-            with self._lock:
-                self._interested.pop(operation.promise, None)  # no news will come; whoever else asked gets the same answer
+            with self._lock:  # no news will come to us; what others asked for earlier may be on its way
+                others = [each for each in self._interested.pop(operation.promise, ()) if each is not run]
+                if others:
+                    self._interested[operation.promise] = others
         return answer
 
     def _lose_interest(self, run: Run) -> None:
@@ -467,7 +469,8 @@ class Runtime:
         try:
             result = frame.variables.run(command.func, frame.context, *command.args, **command.kwargs)
         except BaseException as error:  # whatever user code raises is that function's failure, never the thread's
-            return self._failure(node, error)
+            # Arguments that do not fit are raised by the call itself, before a line of the function ran: no attempt will do better.
+            return self._failure(node, error, may_retry=error.__traceback__ is None or error.__traceback__.tb_next is not None)
         if isinstance(result, (GeneratorType, CoroutineType)):
             frame.generator = result
             return self._advance(run, node, frame, result.send, None)
@@ -552,7 +555,7 @@ class Runtime:
             return self._failure(node, _not_storable(command, error))
         return Computation.returned, node, encoded, value if type(value) in _PLAIN else NO_VALUE
 
-    def _failure(self, node: Node, error: BaseException) -> Stepped:
+    def _failure(self, node: Node, error: BaseException, *, may_retry: bool = True) -> Stepped:
         command = node.command
         assert command is not None
         if not isinstance(error, Exception):
@@ -563,7 +566,7 @@ class Runtime:
             ended.__cause__ = error
             error = ended
         text = f"{type(error).__name__}: {safe_text(error)}"[:ERROR_TEXT_LIMIT]
-        delay = self._retry_delay(command, node.attempt, error)
+        delay = self._retry_delay(command, node.attempt, error) if may_retry else None
         durable = command.option.durable
         encoded = encode_error(error, encoder_for(command.option.encoder)) if durable else NOTHING
         return Computation.failed, node, encoded, NO_VALUE if durable else error, text, delay, self._attempts_limit(command)

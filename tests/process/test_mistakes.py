@@ -737,3 +737,22 @@ def test_constant_is_a_policy_for_everything(client: Resonate) -> None:
     handle = client.begin_run("mistake", client.register(top, name="top"))
     assert isinstance(handle.future.exception(30), ValueError)
     assert len(calls) == 1000
+
+
+def test_arguments_that_do_not_fit_fail_at_once(client: Resonate) -> None:
+    """A call with the wrong arguments is rejected without a retry, though a TypeError from within the function is retried."""
+
+    def step(ctx, needed):
+        return needed
+
+    @client.register
+    def forgets(ctx):
+        yield ctx.run(step)
+
+    @client.register
+    def trips_once(ctx):
+        return len(5) if ctx.info.attempt == 1 else "well"
+
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'needed'"):
+        forgets.begin_run("forgets").result(SOON)
+    assert trips_once.options(retry_policy=Constant(delay=0)).begin_run("trips").result(SOON) == "well"
