@@ -12,6 +12,7 @@ Whoever drives a computation calls its event methods, one at a time, and carries
     answered                       the store answered what an action sent
     woke                           a retry is due
     resumed, noticed               a promise that was awaited has settled
+    stuck                          the error of a `Stuck` action, encoded
     settled_outside, lost          the run's own promise was settled by somebody else; the lease went to another worker
 
     action                         what is to be done
@@ -20,6 +21,7 @@ Whoever drives a computation calls its event methods, one at a time, and carries
     Wake                           say `woke` after a while
     Close                          close the node's generator, nobody waits for it any more
     Observe                        tell the observers
+    Stuck                          encode this error and bring it back as `stuck`
     Done                           the run's promise is settled (or the run is not ours any more: record None)
 
 `busy` counts what is in progress: user code, unanswered requests, retry timers. When it is zero and somebody waits for external
@@ -50,6 +52,7 @@ from resonate.events import Event, FinalState, LeaseLost, PromiseCreated, Promis
 from resonate.protocol import (
     ERROR_TEXT_LIMIT,
     TIMEOUT_LIMIT_MS,
+    TRACEBACK_HEADER,
     CreatePromise,
     Encoded,
     GetPromise,
@@ -601,7 +604,7 @@ def error_text(record: PromiseRecord) -> str:
 
 def _text_of(value: Encoded) -> str:
     headers, data = value
-    shown = (headers or {}).get("resonate:traceback", "").rstrip().rpartition("\n")[2]
+    shown = (headers or {}).get(TRACEBACK_HEADER, "").rstrip().rpartition("\n")[2]
     if shown:
         return shown[:ERROR_TEXT_LIMIT]
     try:

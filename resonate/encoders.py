@@ -27,10 +27,9 @@ from typing import Any
 
 from resonate.errors import ValueNotStorable
 from resonate.models.encoder import Encoder
-from resonate.protocol import TRACEBACK_TEXT_LIMIT, VALUE_DEPTH_LIMIT, Encoded
+from resonate.protocol import TRACEBACK_HEADER, TRACEBACK_TEXT_LIMIT, VALUE_DEPTH_LIMIT, Encoded
 
 FORMAT_HEADER = "resonate:format-py"
-TRACEBACK_HEADER = "resonate:traceback"
 
 logger = logging.getLogger("resonate")
 _PLAIN = frozenset((int, str, bool, type(None)))

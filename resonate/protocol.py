@@ -50,6 +50,8 @@ TIMEOUT_LIMIT_MS = 253_402_329_599_000
 Encoded = tuple[dict[str, str] | None, str | None]
 """A value as it is stored: headers and text, either may be absent."""
 NOTHING: Encoded = (None, None)
+TRACEBACK_HEADER = "resonate:traceback"
+"""The header of a rejected promise's value that holds the text of the traceback."""
 
 State = Literal["PENDING", "RESOLVED", "REJECTED", "REJECTED_CANCELED", "REJECTED_TIMEDOUT"]
 Settlement = Literal["RESOLVED", "REJECTED", "REJECTED_CANCELED"]

@@ -10,9 +10,9 @@ from __future__ import annotations
 import time
 from typing import Any, Final, Literal
 
-from resonate.encoders import TRACEBACK_HEADER
 from resonate.errors import ResonateError, ResonateStoreError
 from resonate.models.durable_promise import DurablePromise
+from resonate.protocol import TRACEBACK_HEADER
 from resonate_notebook.arguments import Mistake, short_repr, suggest
 from resonate_notebook.live import Followed, Follower
 from resonate_notebook.model import SETTLED, STATES, Node

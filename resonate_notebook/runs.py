@@ -16,9 +16,9 @@ from collections.abc import Generator
 from concurrent.futures import wait as wait_for_futures
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from resonate.encoders import TRACEBACK_HEADER
 from resonate.errors import ResonateError
 from resonate.handle import Handle
+from resonate.protocol import TRACEBACK_HEADER
 from resonate_notebook import actions
 from resonate_notebook.arguments import Mistake
 from resonate_notebook.live import Followed

@@ -11,11 +11,12 @@ import textwrap
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from waiting import when
 
 from resonate import Resonate
 from resonate.errors import ResonateCanceledError, ResonateShutdownError, ResonateStoreError, ResonateTimedoutError
@@ -31,18 +32,6 @@ def value(ctx: Any, x: Any = None) -> Any:
 
 def ours() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("resonate")]
-
-
-def when(condition: Callable[[], Any], within_s: float = SOON) -> Any:
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        try:
-            if found := condition():
-                return found
-        except ResonateStoreError:
-            pass
-        time.sleep(0.002)
-    raise AssertionError("it never came to that")
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from waiting import SOON, when
 
 from resonate import Promise, Resonate
 from resonate.errors import (
@@ -26,24 +27,11 @@ from resonate.errors import (
 from resonate.protocol import CreatePromise
 from resonate.retry_policies import Constant, Never
 
-SOON = 10
 HANG = 2  # seconds after which a run that should have failed counts as hanging
 
 
 def value(ctx: Any, x: Any = None) -> Any:
     return x
-
-
-def when(condition: Any) -> Any:
-    deadline = time.monotonic() + SOON
-    while time.monotonic() < deadline:
-        try:
-            if found := condition():
-                return found
-        except ResonateStoreError:
-            pass
-        time.sleep(0.002)
-    raise AssertionError("it never came to that")
 
 
 @pytest.fixture

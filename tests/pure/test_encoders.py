@@ -22,9 +22,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from resonate.encoders import DEFAULT, FORMAT_HEADER, TRACEBACK_HEADER, RemoteError, TextEncoder, encode_error, encoder_for
+from resonate.encoders import DEFAULT, FORMAT_HEADER, RemoteError, TextEncoder, encode_error, encoder_for
 from resonate.errors import ResonateCanceledError, ResonateStoreError, ResonateTimedoutError, ValueNotStorable
-from resonate.protocol import VALUE_DEPTH_LIMIT
+from resonate.protocol import TRACEBACK_HEADER, VALUE_DEPTH_LIMIT
 
 
 def round_trip(value: Any) -> Any:

@@ -1,0 +1,24 @@
+"""Waiting for what another thread is about to do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from resonate.errors import ResonateStoreError
+
+SOON = 10
+
+
+def when(condition: Callable[[], Any], within_s: float = SOON) -> Any:
+    """What `condition` answers once it is true; a promise that does not exist yet counts as not true."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        try:
+            if found := condition():
+                return found
+        except ResonateStoreError:
+            pass
+        time.sleep(0.002)
+    raise AssertionError("it never came to that")
