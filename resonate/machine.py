@@ -12,6 +12,8 @@ The rules in short:
   and the code says what is there (40900, 40301 to 40304).
 - A promise with a target gives birth to an *invoke* task in the same step; a settled promise turns each of its callbacks into a *resume*
   task of the run that waits, and each of its subscriptions into a message.
+- A schedule creates its promise at each time that its cron expression names, missed times too, one by one; where the promise is there
+  already, it goes on to the next time.
 - At most one task of a run is sent or claimed at a time; further ones stay INIT and follow, oldest first. A claim is a lease: it lapses
   unless it is kept alive, then the task goes out again with the next counter, and the earlier holder's counter is worth nothing.
 
@@ -22,11 +24,15 @@ that names no lease is not fenced (as the legacy protocol has it), which is safe
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 from resonate.protocol import (
+    ID_LIMIT,
     NOTHING,
+    SEARCH_LIMIT,
     TASK_CLAIM_WINDOW_MS,
     TASK_RETRY_MS,
     CallbackRecord,
@@ -35,9 +41,12 @@ from resonate.protocol import (
     CompleteTask,
     CreateLeased,
     CreatePromise,
+    CreateSchedule,
+    DeleteSchedule,
     DeliveryFailed,
     DropTask,
     GetPromise,
+    GetSchedule,
     Heartbeat,
     Lease,
     ListDescendants,
@@ -47,6 +56,9 @@ from resonate.protocol import (
     Park,
     PromiseRecord,
     RegisterCallback,
+    ScheduleRecord,
+    SearchPromises,
+    SearchSchedules,
     SettlePromise,
     Subscribe,
     TaskMessage,
@@ -54,10 +66,15 @@ from resonate.protocol import (
     TaskState,
     refusal,
 )
+from resonate.wire.legacy import read_tags, tags_of
+
+NextRun = Callable[[str, int], int]
+"""The first time in milliseconds after a given one that a cron expression names; ValueError when it is none."""
 
 _SETTLED_CODES = {"RESOLVED": 40301, "REJECTED": 40302, "REJECTED_CANCELED": 40303, "REJECTED_TIMEDOUT": 40304}
 _SETTLED_WORDS = {"RESOLVED": "resolved", "REJECTED": "rejected", "REJECTED_CANCELED": "canceled", "REJECTED_TIMEDOUT": "timed out"}
 _OPEN = ("INIT", "ENQUEUED", "CLAIMED")
+_TEMPLATE = re.compile(r"\{\{\s*\.(id|timestamp)\s*\}\}")
 
 
 class Machine:
@@ -70,9 +87,15 @@ class Machine:
     (None, '1')
     """
 
-    def __init__(self) -> None:
+    def __init__(self, next_run: NextRun | None = None) -> None:
         self.promises: dict[str, PromiseRecord] = {}
         self.tasks: dict[str, TaskRecord] = {}
+        self.schedules: dict[str, ScheduleRecord] = {}
+        self._next_run = next_run or _no_cron
+        self._schedule_heap: list[tuple[int, str]] = []
+        # In the order of creation, for searches: a cursor is a place in here.
+        self._promise_order: list[str] = []
+        self._schedule_order: list[str] = []
         self.messages: list[Message] = []
         self._callbacks: dict[str, dict[str, CallbackRecord]] = {}
         self._descendants: dict[str, list[str]] = {}
@@ -92,11 +115,13 @@ class Machine:
         return _RULES[type(operation)](self, operation, now)
 
     def tick(self, now: int) -> None:
-        """Move everything whose time has come: deadlines, lapsed leases, tasks to send again."""
+        """Move everything whose time has come: deadlines, schedules, lapsed leases, tasks to send again."""
         heap = self._deadline_heap
         while heap and heap[0] <= now:
             for promise_id in list(self._deadlines.get(heapq.heappop(heap), ())):
                 self._expire(self.promises[promise_id])
+        while self._schedule_heap and self._schedule_heap[0][0] <= now:
+            self._fire(*heapq.heappop(self._schedule_heap), now)
         while self._task_heap and self._task_heap[0][0] <= now:
             due, task_id = heapq.heappop(self._task_heap)
             task = self.tasks[task_id]
@@ -115,6 +140,8 @@ class Machine:
         first = heap[0] if heap else None
         if self._task_heap and (first is None or self._task_heap[0][0] < first):
             first = self._task_heap[0][0]
+        if self._schedule_heap and (first is None or self._schedule_heap[0][0] < first):
+            first = self._schedule_heap[0][0]
         return first
 
     def redeliver(self, now: int) -> None:
@@ -122,7 +149,7 @@ class Machine:
         for root in list(self._open_tasks):
             if root not in self._active_task:
                 for task_id in self._open_tasks[root]:
-                    self.tasks[task_id].expires_at = 0
+                    self.tasks[task_id].expires_at = self.tasks[task_id].not_before
                 self._send_next(root, now)
 
     def take_messages(self) -> list[Message]:
@@ -142,11 +169,14 @@ class Machine:
             if matches and (known.state == "PENDING" or not operation.strict):
                 return known
             raise refusal(40900, f"promise {operation.id} exists already with another idempotency key")
+        if len(operation.id) > ID_LIMIT:
+            raise refusal(40000, f"an id has at most {ID_LIMIT} characters, this one has {len(operation.id)}: {operation.id[:60]}…")
         record = PromiseRecord(
             operation.id, "PENDING", operation.timeout, operation.param, NOTHING, operation.tags, operation.target, operation.timer,
             now, None, operation.key, None, operation.lineage,
         )  # fmt: skip
         self.promises[record.id] = record
+        self._promise_order.append(record.id)
         self._watch_deadline(record)
         if operation.lineage is not None:
             self._descendants.setdefault(operation.lineage.origin, []).append(record.id)
@@ -154,6 +184,9 @@ class Machine:
             task = TaskRecord(f"__invoke:{record.id}", "invoke", record.id, record.id, record.target, record.timeout, now)
             self._add_task(task)
             if sends:
+                if operation.not_before > now:
+                    task.not_before = operation.not_before
+                    self._wait_until(task, operation.not_before)
                 self._send_next(record.id, now)
         return record
 
@@ -185,6 +218,15 @@ class Machine:
 
     def _list_descendants(self, operation: ListDescendants, now: int) -> list[PromiseRecord]:
         return [self._touch(self.promises[known], now) for known in self._descendants.get(operation.origin, ())]
+
+    def _search_promises(self, operation: SearchPromises, now: int) -> tuple[list[PromiseRecord], int | None]:
+        def matches(promise_id: str) -> PromiseRecord | None:
+            record = self._touch(self.promises[promise_id], now)
+            if operation.states is not None and record.state not in operation.states:
+                return None
+            return record if operation.tags is None or operation.tags.items() <= tags_of(record).items() else None
+
+        return _page(self._promise_order, operation, matches)
 
     def _promise(self, promise_id: str) -> PromiseRecord:
         try:
@@ -295,13 +337,14 @@ class Machine:
         self._send_next(task.root, now)
         return task
 
-    def _drop(self, operation: DropTask, now: int) -> None:
+    def _drop(self, operation: DropTask, now: int) -> bool:
         task = self._task(operation.id)
         if task.state != "CLAIMED":
-            return
+            return False
         if task.counter != operation.counter:
             raise refusal(40308, f"task {task.id} has another counter than {operation.counter}")
         self._lapse(task, now)
+        return True
 
     def _heartbeat(self, operation: Heartbeat, now: int) -> int:
         held = self._held.get(operation.pid, {})
@@ -350,7 +393,7 @@ class Machine:
             task.state = "ENQUEUED"
             self._active_task[root] = task.id
             self._wait_until(task, now + TASK_CLAIM_WINDOW_MS)
-            self.messages.append(TaskMessage(task.recv, cast("Any", task.kind), task.id, task.counter, root))
+            self.messages.append(TaskMessage(task.recv, cast("Any", task.kind), task.id, task.counter, root, task.timeout, task.created_on))
             return
 
     def _claim(self, task: TaskRecord, pid: str, ttl: int, now: int) -> None:
@@ -398,6 +441,115 @@ class Machine:
             self._task_heap = sorted((self.tasks[each].expires_at, each) for each in open_ids if self.tasks[each].expires_at)
 
 
+    # ---- schedules -----------------------------------------------------------------------------------------------------------------
+
+    def _create_schedule(self, operation: CreateSchedule, now: int) -> ScheduleRecord:
+        known = self.schedules.get(operation.id)
+        if known is not None:
+            if operation.key is not None and operation.key == known.key:
+                return known
+            raise refusal(40901, f"schedule {operation.id} exists already with another idempotency key")
+        if len(operation.id) > ID_LIMIT:
+            raise refusal(40000, f"an id has at most {ID_LIMIT} characters, this one has {len(operation.id)}: {operation.id[:60]}…")
+        rest = _TEMPLATE.sub("", operation.promise_id)
+        if "{{" in rest or "}}" in rest:
+            raise refusal(40000, f"{operation.promise_id} is no promise id: only {{{{.id}}}} and {{{{.timestamp}}}} can stand in it")
+        try:
+            first = self._next_run(operation.cron, now)
+        except ValueError as error:
+            raise refusal(40000, str(error)) from None
+        record = ScheduleRecord(
+            operation.id, operation.cron, operation.promise_id, operation.promise_timeout, operation.promise_param,
+            operation.promise_tags or {}, operation.description, operation.tags or {}, operation.key, now, first,
+        )  # fmt: skip
+        self.schedules[record.id] = record
+        self._schedule_order.append(record.id)
+        heapq.heappush(self._schedule_heap, (first, record.id))
+        return record
+
+    def _get_schedule(self, operation: GetSchedule, now: int) -> ScheduleRecord:
+        try:
+            return self.schedules[operation.id]
+        except KeyError:
+            raise refusal(40401, f"there is no schedule {operation.id}") from None
+
+    def _delete_schedule(self, operation: DeleteSchedule, now: int) -> None:
+        self._get_schedule(GetSchedule(operation.id), now)
+        del self.schedules[operation.id]
+        self._schedule_order.remove(operation.id)
+
+    def _search_schedules(self, operation: SearchSchedules, now: int) -> tuple[list[ScheduleRecord], int | None]:
+        def matches(schedule_id: str) -> ScheduleRecord | None:
+            record = self.schedules[schedule_id]
+            return record if operation.tags is None or operation.tags.items() <= record.tags.items() else None
+
+        return _page(self._schedule_order, operation, matches)
+
+    def _fire(self, due: int, schedule_id: str, now: int) -> None:
+        schedule = self.schedules.get(schedule_id)
+        if schedule is None or schedule.next_run != due:
+            return  # deleted, or deleted and made anew
+        try:
+            following = self._next_run(schedule.cron, due)
+            heapq.heappush(self._schedule_heap, (following, schedule_id))
+        except ValueError:  # there is no further time
+            following = due
+        self.schedules[schedule_id] = replace(schedule, last_run=due, next_run=following)
+        given = {"id": schedule_id, "timestamp": str(due)}
+        promise_id = _TEMPLATE.sub(lambda match: given[match[1]], schedule.promise_id)
+        if promise_id in self.promises or len(promise_id) > ID_LIMIT:
+            return
+        tags = {**schedule.promise_tags, "resonate:schedule": schedule_id, "resonate:invocation": "true"}
+        target, timer, not_before = read_tags(tags)
+        self._create(
+            CreatePromise(
+                promise_id, due + schedule.promise_timeout, None, False, schedule.promise_param, tags, target, timer, not_before=not_before
+            ),
+            now,
+        )
+
+
+def _no_cron(cron: str, after: int) -> int:
+    raise ValueError("this promise server has no schedules")
+
+
+def _page[Record](
+    order: list[str], operation: SearchPromises | SearchSchedules, matches: Callable[[str], Record | None]
+) -> tuple[list[Record], int | None]:
+    """One page, newest first, and the place in `order` where the next one goes on."""
+    wanted = _matcher(operation.pattern)
+    limit = min(operation.limit or SEARCH_LIMIT, SEARCH_LIMIT)
+    found: list[Record] = []
+    for place in range(min(len(order), len(order) if operation.before is None else operation.before) - 1, -1, -1):
+        record = matches(order[place]) if wanted(order[place]) else None
+        if record is not None:
+            found.append(record)
+            if len(found) == limit:
+                return found, place
+    return found, None
+
+
+def _matcher(pattern: str) -> Callable[[str], bool]:
+    """Whether a text matches; `*` is any run of characters. Linear in the text, however many stars there are."""
+    first, *rest = pattern.split("*")
+    if not rest:
+        return pattern.__eq__
+    *middle, last = rest
+
+    def matches(text: str) -> bool:
+        at, end = len(first), len(text) - len(last)
+        if at > end or not text.startswith(first) or not text.endswith(last):
+            return False
+        for part in middle:
+            at = text.find(part, at, end)
+            if at < 0:
+                return False
+            at += len(part)
+        return True
+
+    return matches
+
+
 def _repeats(operation: SettlePromise, known: PromiseRecord) -> bool:
     """Whether settling a settled promise is an idempotent repeat (`wire-legacy`, promise state machine)."""
     if known.state == "REJECTED_TIMEDOUT":
@@ -421,4 +573,9 @@ _RULES: dict[type, Callable[[Any, Any, int], Any]] = {
     Heartbeat: Machine._heartbeat,
     DeliveryFailed: Machine._delivery_failed,
     ListDescendants: Machine._list_descendants,
+    SearchPromises: Machine._search_promises,
+    CreateSchedule: Machine._create_schedule,
+    GetSchedule: Machine._get_schedule,
+    DeleteSchedule: Machine._delete_schedule,
+    SearchSchedules: Machine._search_schedules,
 }

@@ -36,12 +36,18 @@ WAIT_SLICE_S = 0.1
 """A blocked caller looks up this often, so that an interrupt is answered at once on every platform."""
 TIMER_SLICE_S = 60.0
 """No timer sleeps longer than this without looking at the clock again."""
+MESSAGE_SOURCE_PAUSE_S = 0.1
+"""A message source that raised is asked again after this time."""
 STOP_TIMEOUT_S = 2.0
 """`stop()` waits this long for its threads."""
 TASK_CLAIM_WINDOW_MS = 60_000
 """A task that was sent and not claimed in this time is sent again, with the next counter."""
 TASK_RETRY_MS = 15_000
 """A task whose message could not be delivered is sent again after this time."""
+SEARCH_LIMIT = 100
+"""Promises or schedules on one page of a search, at most."""
+ID_LIMIT = 32_768
+"""Characters of an id. A child's id is longer than its parent's, so this also bounds how deep calls can nest."""
 TIMEOUT_LIMIT_MS = 253_402_329_599_000
 """The latest deadline there is (the last second of the year 9999), as the servers have it."""
 
@@ -61,13 +67,17 @@ TaskState = Literal["INIT", "ENQUEUED", "CLAIMED", "COMPLETED", "TIMEDOUT"]
 
 
 class Lineage(NamedTuple):
-    """Where a promise stands in the call graph. `origin` is the outermost run, `root` the run whose lease covers it."""
+    """Where a promise stands in the call graph. `origin` is the outermost run, `root` the run whose lease covers it.
+
+    `arguments` is the text of what a function was called with (`resonate.fingerprint`); None where none is recorded.
+    """
 
     origin: str
     root: str
     parent: str | None
     kind: Kind
     name: str
+    arguments: str | None = None
 
 
 class Lease(NamedTuple):
@@ -114,6 +124,25 @@ class TaskRecord:
     ttl: int = 0
     expires_at: int = 0
     completed_on: int | None = None
+    not_before: int = 0
+
+
+@dataclass(slots=True)
+class ScheduleRecord:
+    """Creates a promise at each time that a cron expression names. Never changed once handed out."""
+
+    id: str
+    cron: str
+    promise_id: str
+    promise_timeout: int
+    promise_param: Encoded
+    promise_tags: dict[str, str]
+    description: str | None
+    tags: dict[str, str]
+    key: str | None
+    created_on: int
+    next_run: int
+    last_run: int | None = None
 
 
 @dataclass(slots=True)
@@ -146,6 +175,8 @@ class CreatePromise:
     timer: bool = False
     lineage: Lineage | None = None
     lease: Lease | None = None
+    not_before: int = 0
+    """Its invoke task is not sent before this time."""
 
 
 @dataclass(slots=True)
@@ -230,7 +261,7 @@ class CompleteTask:
 
 @dataclass(slots=True)
 class DropTask:
-    """Give a claimed task back at once. Answer: None."""
+    """Give a claimed task back at once. Answer: whether it was claimed."""
 
     id: str
     counter: int
@@ -258,6 +289,62 @@ class ListDescendants:
     origin: str
 
 
+@dataclass(slots=True)
+class SearchPromises:
+    """Promises whose id matches `pattern` (`*` is any run of characters), newest first. Answer: (list of PromiseRecord, cursor or None).
+
+    `states` and `tags` narrow it down (None: any); `before` is the cursor of the page before.
+    """
+
+    pattern: str
+    states: tuple[State, ...] | None = None
+    tags: dict[str, str] | None = None
+    limit: int = SEARCH_LIMIT
+    before: int | None = None
+
+
+@dataclass(slots=True)
+class CreateSchedule:
+    """Create a schedule, or get the one that is there when the keys match; 40901 when not. Answer: ScheduleRecord.
+
+    `promise_id` may hold `{{.id}}` (the schedule's) and `{{.timestamp}}` (the time that was due); `promise_timeout` is relative.
+    """
+
+    id: str
+    cron: str
+    promise_id: str
+    promise_timeout: int
+    promise_param: Encoded = NOTHING
+    promise_tags: dict[str, str] | None = None
+    description: str | None = None
+    tags: dict[str, str] | None = None
+    key: str | None = None
+
+
+@dataclass(slots=True)
+class GetSchedule:
+    """Answer: ScheduleRecord; 40401 when there is none."""
+
+    id: str
+
+
+@dataclass(slots=True)
+class DeleteSchedule:
+    """Answer: None; 40401 when there is none."""
+
+    id: str
+
+
+@dataclass(slots=True)
+class SearchSchedules:
+    """As SearchPromises, of schedules. Answer: (list of ScheduleRecord, cursor or None)."""
+
+    pattern: str
+    tags: dict[str, str] | None = None
+    limit: int = SEARCH_LIMIT
+    before: int | None = None
+
+
 Operation = (
     CreatePromise
     | CreateLeased
@@ -272,6 +359,11 @@ Operation = (
     | Heartbeat
     | DeliveryFailed
     | ListDescendants
+    | SearchPromises
+    | CreateSchedule
+    | GetSchedule
+    | DeleteSchedule
+    | SearchSchedules
 )
 
 
@@ -296,6 +388,8 @@ class TaskMessage:
     id: str
     counter: int
     root: str
+    timeout: int = 0
+    created_on: int = 0
 
 
 @dataclass(slots=True)

@@ -22,6 +22,7 @@ from resonate.events import Event, FinalState, PromiseCreated, PromiseSettled
 from resonate.handle import Handle
 from resonate.labels import label_arguments, label_data
 from resonate.models.encoder import Encoder
+from resonate.models.message_source import MessageSource
 from resonate.models.retry_policy import RetryPolicy
 from resonate.observers import Observers, Subscription
 from resonate.options import Options, check_option
@@ -41,6 +42,7 @@ from resonate.registry import Registry
 from resonate.runtime import Runtime
 from resonate.stores.local import LocalStore
 from resonate.stores.promises import PromiseStore
+from resonate.stores.schedules import ScheduleStore
 
 __all__ = ["Context", "Function", "Resonate"]  # programs for 0.6.7 import the type `Context` from here too
 
@@ -65,12 +67,14 @@ class Resonate:
 
     def __init__(
         self, *, dependencies: Dependencies | None = None, group: str = "default", log_level: int | str = logging.NOTSET,
-        pid: str | None = None, registry: Registry | None = None, store: LocalStore | None = None, ttl: int = 10,
-        workers: int | None = None,
+        message_source: MessageSource | None = None, pid: str | None = None, registry: Registry | None = None,
+        store: LocalStore | None = None, ttl: int = 10, workers: int | None = None,
     ) -> None:  # fmt: skip
         _expect("dependencies", dependencies, Dependencies, optional=True)
         _expect("group", group, str)
         _expect("log_level", log_level, (int, str))
+        if message_source is not None and not isinstance(message_source, MessageSource):
+            raise TypeError(f"message_source must be `MessageSource | None`, got {type(message_source).__name__}")
         _expect("pid", pid, str, optional=True)
         _expect("registry", registry, Registry, optional=True)
         _expect("store", store, LocalStore, optional=True)
@@ -78,6 +82,8 @@ class Resonate:
         _expect("workers", workers, int, optional=True)
         if isinstance(log_level, str) and log_level.upper() not in _LOG_LEVELS:
             raise ValueError(f"log_level must be one of {', '.join(_LOG_LEVELS)}, got {log_level!r}")
+        if message_source is not None and store is None:
+            raise ValueError("a message_source needs the store that it belongs to: Resonate(store=store, message_source=...)")
         if ttl <= 0:
             raise ValueError(f"ttl must be a positive number of seconds, got {ttl}")
         if workers is not None and workers < 0:
@@ -86,7 +92,7 @@ class Resonate:
             logging.getLogger("resonate").setLevel(log_level.upper() if isinstance(log_level, str) else log_level)
         self._shared = _Shared(
             store or LocalStore(), registry or Registry(), dependencies or Dependencies(), pid or uuid.uuid4().hex, group, ttl,
-            min(WORKERS_LIMIT, workers or os.cpu_count() or 1),
+            min(WORKERS_LIMIT, workers or os.cpu_count() or 1), message_source,
         )  # fmt: skip
         self._options = Options()
 
@@ -109,8 +115,13 @@ class Resonate:
 
     @property
     def promises(self) -> PromiseStore:
-        """Promises by id: get, create, resolve, reject, cancel."""
+        """Promises by id: get, create, resolve, reject, cancel, search."""
         return self._shared.store.promises
+
+    @property
+    def schedules(self) -> ScheduleStore:
+        """Promises to be made at given times: create, get, delete, search."""
+        return self._shared.store.schedules
 
     @property
     def registry(self) -> Registry:
@@ -299,9 +310,11 @@ class _Shared:
     """What all copies of a client share: the store, the functions, and the runtime once it is started."""
 
     def __init__(
-        self, store: LocalStore, registry: Registry, dependencies: Dependencies, pid: str, group: str, ttl_s: int, workers: int
-    ) -> None:
+        self, store: LocalStore, registry: Registry, dependencies: Dependencies, pid: str, group: str, ttl_s: int, workers: int,
+        source: MessageSource | None,
+    ) -> None:  # fmt: skip
         self.store = store
+        self.source = source
         self.registry = registry
         self.dependencies = dependencies
         self.pid = pid
@@ -321,7 +334,7 @@ class _Shared:
             if self._runtime is None:
                 made = Runtime(
                     self.store, self.registry, self.dependencies, self.observers, pid=self.pid, group=self.group, ttl_s=self.ttl_s,
-                    workers=self._workers,
+                    workers=self._workers, source=self.source,
                 )  # fmt: skip
                 made.start()
                 self._runtime = made

@@ -48,10 +48,12 @@ from resonate.events import AttemptStarted, Event
 from resonate.handle import Handle
 from resonate.labels import label_arguments, label_data
 from resonate.models.durable_promise import outcome_of
+from resonate.models.message_source import MessageSource
 from resonate.models.result import Ok
 from resonate.observers import Observers
 from resonate.protocol import (
     ERROR_TEXT_LIMIT,
+    MESSAGE_SOURCE_PAUSE_S,
     NOTHING,
     TIMEOUT_LIMIT_MS,
     Claimed,
@@ -71,6 +73,7 @@ from resonate.protocol import (
 from resonate.registry import Registry
 from resonate.stores.local import LocalStore
 from resonate.timers import Timers
+from resonate.wire.legacy import message_from_wire
 from resonate.workers import Workers
 
 logger = logging.getLogger("resonate")
@@ -115,17 +118,20 @@ class Runtime:
 
     def __init__(
         self, store: LocalStore, registry: Registry, dependencies: Dependencies, observers: Observers, *, pid: str, group: str,
-        ttl_s: float, workers: int,
+        ttl_s: float, workers: int, source: MessageSource | None = None,
     ) -> None:  # fmt: skip
         self._store = store
+        self._source = source
+        self._end_listening: Callable[[], None] = lambda: None
         self._registry = registry
         self._dependencies = dependencies
         self._observers = observers
         self._pid = pid
         # Nobody else can take over what lives in this process's memory, so there a lease lasts as long as the process.
         self._ttl_ms = TIMEOUT_LIMIT_MS if store.sole_owner else int(ttl_s * 1000)
-        self._address = f"poll://any@{group}/{pid}"
-        self._notice_address = f"poll://uni@{group}/{pid}"
+        self._group = group
+        self._address = source.anycast if source else f"poll://any@{group}/{pid}"
+        self._notice_address = source.unicast if source else f"poll://uni@{group}/{pid}"
         self._runs: dict[str, Run] = {}
         self._handles: dict[str, list[Handle[Any]]] = {}
         self._interested: dict[str, list[Run]] = {}
@@ -142,9 +148,13 @@ class Runtime:
 
     def start(self) -> None:
         """Listen to the store and begin to work."""
-        self._store.listen(self._hear)
-        self._store.start()
         self._workers.start()
+        self._store.start()
+        if self._source is None:
+            self._end_listening = self._store.listen(self._group, self._pid, self._hear)
+        else:
+            self._source.start()
+            threading.Thread(target=self._pump, args=(self._source,), name="resonate-messages", daemon=True).start()
 
     def stop(self, timeout_s: float) -> None:
         """End all threads within `timeout_s` seconds; whoever waits for a run gets `ResonateShutdownError`. Runs stay unsettled."""
@@ -152,6 +162,9 @@ class Runtime:
         deadline = time.monotonic() + timeout_s
         self._timers.stop(timeout_s)
         self._callbacks.stop()
+        self._end_listening()
+        if self._source is not None:
+            self._source.stop()
         self._store.stop(max(0.0, deadline - time.monotonic()))
         leases = [run.computation.lease for run in list(self._runs.values())]
         self._store.call([DropTask(lease.task, lease.counter) for lease in leases if lease is not None])
@@ -325,6 +338,21 @@ class Runtime:
 
     # ---- messages and handles --------------------------------------------------------------------------------------------------------
 
+    def _pump(self, source: MessageSource) -> None:
+        """Bring what a message source of the user's has, until it stops."""
+        while not self._stopped:
+            try:
+                brought = source.next()
+                if brought is None:
+                    return
+                message = message_from_wire(brought, source.anycast)
+            except Exception as error:  # a damaged message, or the source itself: the next one may be sound
+                logger.warning("a message was dropped: %s", error)
+                time.sleep(MESSAGE_SOURCE_PAUSE_S)
+                continue
+            if message is not None:
+                self._hear(message)
+
     def _hear(self, message: Message) -> None:
         """The store's listener. Within a drive the message waits in the inbox until the drive is over."""
         self._inbox.append(message)
@@ -368,7 +396,7 @@ class Runtime:
         if not isinstance(claimed, Claimed):
             logger.debug("task %s is not ours: %s", message.id, claimed)
             return
-        run = self._runs.get(message.root)
+        run = self._runs.get(claimed.root.id)
         if run is not None:
             self._post(run, jobs, Computation.resumed, claimed.lease, claimed.leaf)
             return

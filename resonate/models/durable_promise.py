@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from resonate.errors import ResonateCanceledError, ResonateTimedoutError
+from resonate.models.callback import Callback
 from resonate.models.encoder import Encoder
 from resonate.models.result import Ko, Ok, Result
 from resonate.protocol import PromiseRecord, State
-from resonate.wire.legacy import tags_of
+from resonate.wire.legacy import promise_from_wire, tags_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class _Settles(Protocol):
     def cancel(
         self, id: str, *, ikey: str | None, strict: bool, headers: Mapping[str, str] | None, data: str | None
     ) -> DurablePromise: ...
+    def callback(self, promise_id: str, root_promise_id: str, recv: str, timeout: int) -> tuple[DurablePromise, Callback | None]: ...
+    def subscribe(self, id: str, promise_id: str, recv: str, timeout: int) -> tuple[DurablePromise, Callback | None]: ...
 
 
 @dataclass(slots=True)
@@ -54,6 +57,11 @@ class DurablePromise:
     created_on: int
     completed_on: int | None
     store: _Settles
+
+    @classmethod
+    def from_dict(cls, store: _Settles, data: Mapping[str, Any]) -> DurablePromise:
+        """A promise from the JSON of the server, values in base64. ValueError when something is missing."""
+        return cls.from_record(store, promise_from_wire(data))
 
     @classmethod
     def from_record(cls, store: _Settles, record: PromiseRecord) -> DurablePromise:
@@ -121,6 +129,18 @@ class DurablePromise:
     ) -> None:
         """Call it off and take over what the store then holds."""
         self._become(self.store.cancel(self.id, ikey=ikey, strict=strict, headers=headers, data=data))
+
+    def callback(self, id: str, root_promise_id: str, recv: str) -> Callback | None:
+        """Resume the run `root_promise_id` when this settles; when it has, take over its outcome. `id` is not used by any server."""
+        promise, callback = self.store.callback(self.id, root_promise_id, recv, self.timeout)
+        self._become(promise)
+        return callback
+
+    def subscribe(self, id: str, recv: str) -> Callback | None:
+        """Notify the address `recv` when this settles; when it has, take over its outcome."""
+        promise, callback = self.store.subscribe(id, self.id, recv, self.timeout)
+        self._become(promise)
+        return callback
 
     def result(self, encoder: Encoder) -> Result[Any]:
         """The outcome of a completed promise, decoded: `Ok(value)` or `Ko(error)`."""

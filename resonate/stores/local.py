@@ -1,7 +1,8 @@
 """The in-memory store: `machine.Machine` called in place, under one lock, with a timer for what falls due.
 
-One owner: the lock guards the machine. Messages are handed to the listener after the lock is released, so a listener may call the
-store again. A store without a listener keeps its tasks; they are sent once somebody listens.
+One owner: the lock guards the machine. Messages are handed over after the lock is released, so a receiver may call the store again.
+A task that nobody receives stays; it is sent once somebody listens. A single receiver gets everything, whatever address it is for (as
+in SDK 0.6.7); of several, the one that is addressed.
 """
 
 from __future__ import annotations
@@ -9,23 +10,59 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
+from resonate import cron
 from resonate.errors import ResonateStoreError
 from resonate.machine import Machine
+from resonate.message_sources import LocalMessageSource
 from resonate.models.clock import Clock
-from resonate.protocol import TIMER_SLICE_S, DeliveryFailed, Message, Operation, TaskMessage
+from resonate.models.durable_promise import DurablePromise
+from resonate.models.encoder import Encoder
+from resonate.models.message_source import MessageSource
+from resonate.models.router import Router
+from resonate.protocol import (
+    NOTHING,
+    TIMER_SLICE_S,
+    Claimed,
+    CreateLeased,
+    CreatePromise,
+    CreateSchedule,
+    DeliveryFailed,
+    Encoded,
+    Message,
+    NotifyMessage,
+    Operation,
+    PromiseRecord,
+    ScheduleRecord,
+    SettlePromise,
+    TaskMessage,
+)
+from resonate.routers import TagRouter
 from resonate.stores.promises import PromiseStore
+from resonate.stores.schedules import ScheduleStore
+from resonate.stores.tasks import TaskStore
 from resonate.timers import Timers
-from resonate.wire.legacy import address_of
+from resonate.wire.legacy import address_of, message_to_wire
 
 Listener = Callable[[Message], None]
+
+
+class Receiver(NamedTuple):
+    """Who gets messages, under which group and id."""
+
+    group: str
+    id: str
+    receive: Listener
 
 
 class LocalStore:
     """Promises in the memory of this process; they are gone when it ends.
 
-    `clock` offers `time()` in seconds; without one the wall clock is used.
+    `clock` offers `time()` in seconds; without one the wall clock is used. `encoder` turns the text of values into what is kept and
+    back (to compress or encrypt it); without one it is kept as it is.
 
     >>> store = LocalStore()
     >>> store.promises.create("a", timeout=2**45).state
@@ -41,17 +78,48 @@ class LocalStore:
     where = ("memory", "in memory")
     """What kind of place this is, and how the notebook calls it."""
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, encoder: Encoder | None = None, clock: Clock | None = None) -> None:
+        self._encoder = encoder
         self._clock: Any = clock or time
-        self._machine = Machine()
+        self._machine = Machine(cron.next_run)
         self._lock = threading.Lock()
-        self._listener: Listener | None = None
+        self._receivers: tuple[Receiver, ...] = ()
+        self._sources: dict[str, MessageSource] = {}
         self._timers: Timers | None = None
         self._tick_at: int | None = None
-        self.promises = PromiseStore(self.call)
+        self._added_routers: list[Router] = []
+        self.targets: dict[str, str] = {}
+        self.promises = PromiseStore(self)
+        self.tasks = TaskStore(self)
+        self.schedules = ScheduleStore(self)
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """What turns the text of values into what is kept."""
+        return self._encoder
+
+    @property
+    def clock(self) -> Any:
+        """What tells the time: `time()` in seconds."""
+        return self._clock
+
+    @property
+    def routers(self) -> list[Router]:
+        """What decides where a new promise is sent, asked in order."""
+        return [TagRouter(), *self._added_routers]
+
+    def add_router(self, router: Router) -> None:
+        """Ask `router.route(promise)` for the address of each new promise that carries none; None sends it nowhere."""
+        self._added_routers.append(router)
+
+    def add_target(self, name: str, addr: str) -> None:
+        """Let `name` stand for an address."""
+        self.targets[name] = addr
 
     def call(self, operations: Sequence[Operation]) -> list[Any]:
         """Carry out operations in order. Each answer stands at its operation's place; a refused one is the error itself."""
+        if self._added_routers or self._encoder is not None:
+            operations = [self._prepared(operation) for operation in operations]
         answers: list[Any] = []
         machine = self._machine
         with self._lock:
@@ -70,15 +138,49 @@ class LocalStore:
             self._wake_at(due)
         if messages:
             self._deliver(messages)
-        return answers
+        return answers if self._encoder is None else [_with_values(answer, self._encoder.decode) for answer in answers]
 
-    def listen(self, listener: Listener) -> None:
-        """Hand every message from now on to `listener`, whatever address it is for: there is one process."""
-        self._listener = listener
+    # ---- receivers -----------------------------------------------------------------------------------------------------------------
+
+    def listen(self, group: str, id: str, receive: Listener) -> Callable[[], None]:
+        """Hand messages to `receive` from now on, as group `group` and id `id`; gives what ends it."""
+        receiver = Receiver(group, id, receive)
+        with self._lock:
+            self._receivers = (*self._receivers, receiver)
+        self._send_what_waits()
+
+        def end() -> None:
+            with self._lock:
+                self._receivers = tuple(each for each in self._receivers if each is not receiver)
+
+        return end
+
+    def connect(self, source: MessageSource) -> None:
+        """Hand messages to `source.enqueue` from now on, in the form that a server sends them."""
+        _, group, own_id = _address(source.unicast)
+        self._sources[source.unicast] = source
+        receiver = Receiver(group, own_id, lambda message: source.enqueue(message_to_wire(message)))
+        with self._lock:
+            kept = (each for each in self._receivers if each[:2] != receiver[:2])
+            self._receivers = (*kept, receiver)
+        self._send_what_waits()
+
+    def disconnect(self, source: MessageSource) -> None:
+        """Hand no more messages to a source."""
+        self._sources.pop(source.unicast, None)
+        address = _address(source.unicast)[1:]
+        with self._lock:
+            self._receivers = tuple(each for each in self._receivers if each[:2] != address)
+
+    def message_source(self, group: str, id: str) -> LocalMessageSource:
+        """A message source that receives what this store sends."""
+        return LocalMessageSource(self, group, id)
 
     def address(self, target: str) -> str:
         """The address of a logical target, as promises carry it."""
-        return address_of(target)
+        return self.targets.get(target) or address_of(target)
+
+    # ---- time ------------------------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin to act when deadlines and leases fall due. Starting twice is starting once."""
@@ -87,16 +189,32 @@ class LocalStore:
                 return
             self._timers = Timers("resonate-store")
             self._tick_at = None
-            self._machine.redeliver(int(self._clock.time() * 1000))
+        self._send_what_waits()
         self._tick(None)
 
     def stop(self, timeout_s: float = 0.0) -> None:
-        """Act no more by itself; what is stored stays, and operations are still answered."""
+        """Act no more by itself, once nobody listens any more; what is stored stays, and operations are still answered."""
         with self._lock:
+            if self._receivers:
+                return
             timers, self._timers = self._timers, None
-            self._listener = None
         if timers is not None:
             timers.stop(timeout_s)
+
+    def tick(self) -> None:
+        """Act on everything that has fallen due by the store's clock. A store that is started does it by itself."""
+        with self._lock:
+            self._machine.tick(int(self._clock.time() * 1000))
+            messages = self._machine.take_messages()
+        self._deliver(messages)
+
+    notify = tick
+
+    def after_fork(self) -> None:
+        """In the child of a fork: the threads and receivers are the parent's, and the lock may have been held by one of them."""
+        self._lock = threading.Lock()
+        self._receivers, self._sources = (), {}
+        self._timers, self._tick_at = None, None
 
     def _wake_at(self, due: int) -> None:
         timers = self._timers
@@ -115,10 +233,69 @@ class LocalStore:
             self._wake_at(due)
         self._deliver(messages)
 
+    def _send_what_waits(self) -> None:
+        with self._lock:
+            self._machine.redeliver(int(self._clock.time() * 1000))
+            messages = self._machine.take_messages()
+        self._deliver(messages)
+
     def _deliver(self, messages: list[Message]) -> None:
-        listener = self._listener
         for message in messages:
-            if listener is not None:
-                listener(message)
+            receiver = self._receiver(message.recv)
+            if receiver is not None:
+                readable = isinstance(message, TaskMessage) or self._encoder is None
+                receiver.receive(message if readable else _with_values(message, self._encoder.decode))  # type: ignore[union-attr]
             elif isinstance(message, TaskMessage):
                 self.call([DeliveryFailed(message.id, message.counter)])
+
+    def _receiver(self, recv: str) -> Receiver | None:
+        receivers = self._receivers
+        if len(receivers) < 2:
+            return receivers[0] if receivers else None
+        cast, group, wanted = _address(self.targets.get(recv) or address_of(recv))
+        found: Receiver | None = None
+        for receiver in receivers:
+            if receiver.group == group:
+                if receiver.id == wanted:
+                    return receiver
+                found = found or (receiver if cast == "any" else None)
+        return found
+
+    # ---- what is kept --------------------------------------------------------------------------------------------------------------
+
+    def _prepared(self, operation: Operation) -> Operation:
+        if isinstance(operation, CreateLeased):
+            return replace(operation, promise=self._prepared(operation.promise))  # type: ignore[arg-type]
+        if isinstance(operation, CreatePromise) and operation.target is None:
+            record = PromiseRecord(operation.id, "PENDING", operation.timeout, operation.param, NOTHING, operation.tags, None, False, 0)
+            routes = (router.route(DurablePromise.from_record(self.promises, record)) for router in self._added_routers)
+            operation = replace(operation, target=next((route for route in routes if route is not None), None))
+        if self._encoder is not None and isinstance(operation, (CreatePromise, SettlePromise, CreateSchedule)):
+            changed: Operation = _with_values(operation, self._encoder.encode)
+            return changed
+        return operation
+
+
+_VALUES = ("param", "value", "promise_param")
+
+
+def _with_values(thing: Any, change: Callable[[Any], Any]) -> Any:
+    """An operation or answer with the text of each of its values changed."""
+    if isinstance(thing, (CreatePromise, SettlePromise, CreateSchedule, PromiseRecord, ScheduleRecord)):
+        values: dict[str, Encoded] = {name: getattr(thing, name) for name in _VALUES if hasattr(thing, name)}
+        changed: Any = {name: (value[0], None if value[1] is None else change(value[1])) for name, value in values.items()}
+        return replace(thing, **changed)
+    if isinstance(thing, NotifyMessage):
+        return replace(thing, promise=_with_values(thing.promise, change))
+    if isinstance(thing, Claimed):
+        return replace(thing, root=_with_values(thing.root, change), leaf=_with_values(thing.leaf, change))
+    if type(thing) in (list, tuple):
+        return type(thing)(_with_values(each, change) for each in thing)
+    return thing
+
+
+def _address(recv: str) -> tuple[str, str, str]:
+    """(`any` or `uni`, group, id) of an address as `poll://any@group/id`."""
+    parts = urlsplit(recv)
+    cast, _, group = parts.netloc.rpartition("@")
+    return cast or "any", unquote(group), unquote(parts.path.removeprefix("/"))

@@ -1,14 +1,18 @@
-"""The tags of the legacy protocol (SDK 0.6.7, server v0.7.9 to v0.8.2): how lineage, target and timers are written into a promise."""
+"""The legacy protocol (SDK 0.6.7, server v0.7.9 to v0.8.2): how lineage, target and timers are written into tags, and records into JSON."""
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
-from resonate.protocol import PromiseRecord
+from resonate.protocol import NOTHING, TIMEOUT_LIMIT_MS, Encoded, Message, NotifyMessage, PromiseRecord, TaskMessage
 
 INVOKE = "resonate:invoke"
 TIMEOUT = "resonate:timeout"
+DELAY = "resonate:delay"
 
 
 def tags_of(record: PromiseRecord) -> dict[str, str]:
@@ -27,11 +31,23 @@ def tags_of(record: PromiseRecord) -> dict[str, str]:
     return tags
 
 
-def read_tags(tags: Mapping[str, str] | None) -> tuple[str | None, bool]:
-    """What a server reads from tags: the target address, if any, and whether the promise resolves at its deadline."""
+def read_tags(tags: Mapping[str, str] | None) -> tuple[str | None, bool, int]:
+    """What a server reads from tags: the target address, if any; whether the promise resolves at its deadline; when it is sent at first."""
     if not tags:
-        return None, False
-    return tags.get(INVOKE), tags.get(TIMEOUT) == "true"
+        return None, False, 0
+    target = tags.get(INVOKE)
+    delay = tags.get(DELAY, "")
+    not_before = min(int(delay), TIMEOUT_LIMIT_MS) if delay.isascii() and delay.isdigit() and len(delay) < 20 else 0
+    return target if target is None or _routes(target) else None, tags.get(TIMEOUT) == "true", not_before
+
+
+def _routes(target: str) -> bool:
+    """Text that is no JSON is an address or a name; of JSON only an object with a type and data is one."""
+    try:
+        physical = json.loads(target)
+    except (ValueError, RecursionError):
+        return True
+    return isinstance(physical, dict) and isinstance(physical.get("type"), str) and "data" in physical
 
 
 def address_of(target: str) -> str:
@@ -40,5 +56,78 @@ def address_of(target: str) -> str:
     >>> address_of("workers"), address_of("poll://any@workers/w1")
     ('poll://any@workers', 'poll://any@workers/w1')
     """
-    parts = urlsplit(target)
+    try:
+        parts = urlsplit(target)
+    except ValueError:  # as `[` in a group's name
+        return f"poll://any@{target}"
     return target if parts.scheme and parts.netloc else f"poll://any@{target}"
+
+
+# ---- JSON --------------------------------------------------------------------------------------------------------------------------
+
+
+def promise_to_wire(record: PromiseRecord) -> dict[str, Any]:
+    """A promise as JSON; absent members are left out."""
+    shown = {
+        "id": record.id, "state": record.state, "param": _value_to_wire(record.param), "value": _value_to_wire(record.value),
+        "timeout": record.timeout, "idempotencyKeyForCreate": record.key_for_create,
+        "idempotencyKeyForComplete": record.key_for_complete, "tags": tags_of(record) or None, "createdOn": record.created_on,
+        "completedOn": record.completed_on,
+    }  # fmt: skip
+    return {name: value for name, value in shown.items() if value is not None}
+
+
+def promise_from_wire(shown: Mapping[str, Any]) -> PromiseRecord:
+    """A promise from JSON. ValueError that names what is missing or of the wrong kind."""
+    try:
+        tags = dict(shown.get("tags") or {})
+        target, timer, _ = read_tags(tags)
+        return PromiseRecord(
+            shown["id"], shown["state"], int(shown["timeout"]), _value_from_wire(shown.get("param")), _value_from_wire(shown.get("value")),
+            tags, target, timer, int(shown.get("createdOn") or 0), shown.get("completedOn"), shown.get("idempotencyKeyForCreate"),
+            shown.get("idempotencyKeyForComplete"),
+        )  # fmt: skip
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"this is no promise: {error!r} in {str(shown)[:80]}") from None
+
+
+def _value_to_wire(value: Encoded) -> dict[str, Any]:
+    headers, data = value
+    shown: dict[str, Any] = {"headers": headers} if headers else {}
+    if data is not None:
+        shown["data"] = base64.b64encode(data.encode()).decode("ascii")
+    return shown
+
+
+def _value_from_wire(shown: Mapping[str, Any] | None) -> Encoded:
+    if not shown:
+        return NOTHING
+    data = shown.get("data")
+    return shown.get("headers") or None, None if data is None else base64.b64decode(data, validate=True).decode()
+
+
+def message_to_wire(message: Message) -> dict[str, Any]:
+    """A message as a message source carries it."""
+    if isinstance(message, NotifyMessage):
+        return {"type": "notify", "promise": promise_to_wire(message.promise)}
+    task = {
+        "id": message.id, "counter": message.counter, "timeout": message.timeout, "rootPromiseId": message.root,
+        "createdOn": message.created_on,
+    }  # fmt: skip
+    return {"type": message.kind, "task": task}
+
+
+def message_from_wire(shown: Mapping[str, Any], recv: str) -> Message | None:
+    """A message from JSON; None for a type that is not known. ValueError when it is damaged."""
+    try:
+        if shown["type"] == "notify":
+            return NotifyMessage(recv, promise_from_wire(shown["promise"]))
+        if shown["type"] not in ("invoke", "resume"):
+            return None
+        task = shown["task"]
+        return TaskMessage(
+            recv, shown["type"], str(task["id"]), int(task["counter"]), str(task.get("rootPromiseId") or ""),
+            int(task.get("timeout") or 0), int(task.get("createdOn") or 0),
+        )  # fmt: skip
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"this is no message: {error!r} in {str(shown)[:80]}") from None

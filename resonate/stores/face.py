@@ -1,0 +1,103 @@
+"""What the low-level APIs (`promises`, `tasks`, `schedules`) have in common: one operation asked of the store, arguments checked."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from resonate.protocol import ID_LIMIT, SEARCH_LIMIT, Encoded, Operation, refusal
+
+
+class Answers(Protocol):
+    """A store, as far as its faces need it."""
+
+    @property
+    def promises(self) -> Any:
+        """Its promises."""
+        ...
+
+    @property
+    def tasks(self) -> Any:
+        """Its tasks."""
+        ...
+
+    def call(self, operations: Sequence[Operation]) -> list[Any]:
+        """Carry out operations in order; a refused one's answer is the error itself."""
+        ...
+
+
+class Face:
+    """Asks a store and raises what it refuses with."""
+
+    def __init__(self, store: Answers) -> None:
+        self._store = store
+
+    def _ask(self, operation: Operation) -> Any:
+        answer = self._store.call([operation])[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    @staticmethod
+    def _page_limits(asked: Sequence[Any]) -> tuple[int, int | None]:
+        limit = asked[3]
+        if isinstance(limit, bool) or not isinstance(limit, int) or not 0 <= limit <= SEARCH_LIMIT:
+            raise refusal(40000, f"limit must be 1 to {SEARCH_LIMIT}, got {limit!r}")
+        return limit or SEARCH_LIMIT, asked[4]
+
+
+def checked_text(name: str, value: object) -> str:
+    """The text itself. TypeError when it is none, ValueError when it can be no id: every store and server must be able to carry it."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be `str`, got {type(value).__name__}")
+    if len(value) > ID_LIMIT:
+        raise ValueError(f"{name} has {len(value)} characters, more than the {ID_LIMIT} that an id may have")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name} {value!r} holds half of a surrogate pair at position {error.start}, which is no character") from None
+    return value
+
+
+def checked_int(name: str, value: object) -> int:
+    """A whole number. TypeError when it is none."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    raise TypeError(f"{name} must be `int`, got {type(value).__name__}")
+
+
+def checked_tags(name: str, tags: Mapping[str, str] | None) -> dict[str, str] | None:
+    """Text by text, or None when there is none. TypeError when something is no text."""
+    if not tags:
+        return None
+    if not isinstance(tags, Mapping) or not all(isinstance(each, str) for pair in tags.items() for each in pair):
+        raise TypeError(f"{name} must be a dict of `str` to `str`, got {tags!r:.80}")
+    return dict(tags)
+
+
+def checked_encoded(headers: Mapping[str, str] | None, data: str | None) -> Encoded:
+    """What is stored of a value. TypeError when it is no text."""
+    if data is not None and not isinstance(data, str):
+        raise TypeError(f"data must be `str` or None, got {type(data).__name__}; for a Python value write data=json.dumps(value)")
+    return checked_tags("headers", headers), data
+
+
+def write_cursor(asked: Sequence[Any], place: int) -> str:
+    """A search (pattern, state, tags, limit, place) that goes on at another place, as opaque text."""
+    return base64.urlsafe_b64encode(json.dumps([*asked[:4], place]).encode()).decode("ascii")
+
+
+def read_cursor(cursor: str) -> Sequence[Any]:
+    """What `write_cursor` was given. `ResonateStoreError` (40000) when it is no cursor."""
+    try:
+        asked = json.loads(base64.urlsafe_b64decode(cursor))
+        pattern, _, tags, _, place = asked
+        if isinstance(pattern, str) and isinstance(place, int) and (tags is None or isinstance(tags, dict)):
+            return tuple(asked)
+    except (ValueError, TypeError, RecursionError):
+        pass  # refused below, as every other text that is no cursor
+    raise refusal(40000, "this is no cursor of a search")
