@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from inspect import isfunction
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
-from resonate.coroutine import LFC, LFI, RFC, RFI, Command, plain_function
+from resonate.coroutine import LFC, LFI, RFC, RFI, Command, Composed, plain_function
 from resonate.options import Options
 
 if TYPE_CHECKING:
@@ -79,18 +79,18 @@ class Context:
     # ---- calls in this process -----------------------------------------------------------------------------------------------------
 
     @overload
-    def run[**P, R](self, func: Callable[P, Generator[Any, Any, R]], *args: Any, **kwargs: Any) -> LFC[R]: ...
+    def run[R](self, func: Composed[R], *args: Any, **kwargs: Any) -> LFC[R]: ...
     @overload
-    def run[**P, R](self, func: Callable[P, R], *args: Any, **kwargs: Any) -> LFC[R]: ...
+    def run[R](self, func: Callable[..., R], *args: Any, **kwargs: Any) -> LFC[R]: ...
     def run(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> LFC[Any]:
         """Call a function here and wait: `value = yield ctx.run(f, x)`. ValueError when it is no plain function."""
         raw = _checked(func)
         return LFC(self._next_id(), "run", raw.__name__, raw, args, kwargs, version=self._version_of(raw))
 
     @overload
-    def begin_run[**P, R](self, func: Callable[P, Generator[Any, Any, R]], *args: Any, **kwargs: Any) -> LFI[R]: ...
+    def begin_run[R](self, func: Composed[R], *args: Any, **kwargs: Any) -> LFI[R]: ...
     @overload
-    def begin_run[**P, R](self, func: Callable[P, R], *args: Any, **kwargs: Any) -> LFI[R]: ...
+    def begin_run[R](self, func: Callable[..., R], *args: Any, **kwargs: Any) -> LFI[R]: ...
     def begin_run(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> LFI[Any]:
         """Begin a call here: `promise = yield ctx.begin_run(f, x)`, later `value = yield promise`."""
         raw = _checked(func)
@@ -98,11 +98,23 @@ class Context:
 
     # ---- calls wherever a worker knows the function -----------------------------------------------------------------------------------
 
+    @overload
+    def rpc(self, func: str, *args: Any, **kwargs: Any) -> RFC[Any]: ...
+    @overload
+    def rpc[R](self, func: Composed[R], *args: Any, **kwargs: Any) -> RFC[R]: ...
+    @overload
+    def rpc[R](self, func: Callable[..., R], *args: Any, **kwargs: Any) -> RFC[R]: ...
     def rpc(self, func: str | Callable[..., Any], *args: Any, **kwargs: Any) -> RFC[Any]:
         """Ask any worker of the target group and wait: `value = yield ctx.rpc("f", x)`."""
         name, version = self._remote(func)
         return RFC(self._next_id(), "rpc", name, None, args, kwargs, version=version)
 
+    @overload
+    def begin_rpc(self, func: str, *args: Any, **kwargs: Any) -> RFI[Any]: ...
+    @overload
+    def begin_rpc[R](self, func: Composed[R], *args: Any, **kwargs: Any) -> RFI[R]: ...
+    @overload
+    def begin_rpc[R](self, func: Callable[..., R], *args: Any, **kwargs: Any) -> RFI[R]: ...
     def begin_rpc(self, func: str | Callable[..., Any], *args: Any, **kwargs: Any) -> RFI[Any]:
         """Ask any worker of the target group: `promise = yield ctx.begin_rpc("f", x)`, later `value = yield promise`."""
         name, version = self._remote(func)

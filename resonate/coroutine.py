@@ -6,7 +6,7 @@ local or remote (L, R), function (F), call for the value (C) or invocation for a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, Self
@@ -17,6 +17,9 @@ from resonate.options import Options, check_option
 from resonate.protocol import NOTHING, Encoded, Kind
 
 DEFAULT_OPTIONS = Options()
+
+type Composed[R] = Callable[..., Generator[Any, Any, R]] | Callable[..., Coroutine[Any, Any, R]]
+"""A function that is made of durable steps: a generator function or an `async def`, whose value is an R."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +60,6 @@ class Command[T]:
         self.param: Encoded = NOTHING
         self.target: str | None = None
         self.arguments: tuple[tuple[str, str], ...] = ()
-
-    def __await__(self) -> Generator[Command[T], Any, Any]:
-        outcome = yield self
-        return outcome
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(id={self.id!r}, {self.name})"
@@ -111,12 +110,20 @@ class LFC[T](_Local[T]):
     __slots__ = ()
     gives_value = True
 
+    def __await__(self) -> Generator[Command[T], Any, T]:
+        outcome: T = yield self
+        return outcome
+
 
 class LFI[T](_Local[T]):
     """`ctx.begin_run(...)`: begin a call here, get its promise."""
 
     __slots__ = ()
     gives_value = False
+
+    def __await__(self) -> Generator[Command[T], Any, Promise[T]]:
+        promise: Promise[T] = yield self
+        return promise
 
 
 class RFC[T](_Remote[T]):
@@ -125,12 +132,20 @@ class RFC[T](_Remote[T]):
     __slots__ = ()
     gives_value = True
 
+    def __await__(self) -> Generator[Command[T], Any, T]:
+        outcome: T = yield self
+        return outcome
+
 
 class RFI[T](_Remote[T]):
     """`ctx.begin_rpc(...)`, `ctx.detached(...)` and `ctx.promise(...)`: begin elsewhere, get the promise."""
 
     __slots__ = ()
     gives_value = False
+
+    def __await__(self) -> Generator[Command[T], Any, Promise[T]]:
+        promise: Promise[T] = yield self
+        return promise
 
 
 Yieldable = LFC[Any] | LFI[Any] | RFC[Any] | RFI[Any] | Promise[Any]

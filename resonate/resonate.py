@@ -9,12 +9,12 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Generator
-from typing import Any, Self, overload
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Protocol, Self, overload
 
 from resonate.computation import error_text
 from resonate.context import Context
-from resonate.coroutine import LFI, Command, plain_function
+from resonate.coroutine import LFI, Command, Composed, plain_function
 from resonate.dependencies import Dependencies
 from resonate.encoders import DEFAULT, encode_call, encoder_for
 from resonate.errors import ResonateStoreError
@@ -170,7 +170,7 @@ class Resonate:
     @overload
     def register[**P, R](self, func: Callable[P, R], /, *, name: str | None = None, version: int = 1) -> Function[P, R]: ...
     @overload
-    def register(self, func: None = None, /, *, name: str | None = None, version: int = 1) -> Callable[[Callable[..., Any]], Any]: ...
+    def register(self, func: None = None, /, *, name: str | None = None, version: int = 1) -> _Registering: ...
     def register(self, func: Callable[..., Any] | None = None, /, *, name: str | None = None, version: int = 1) -> Any:
         """Make a function known by name and version: as a decorator, with or without arguments, or called with the function.
 
@@ -189,7 +189,7 @@ class Resonate:
     # ---- launching -------------------------------------------------------------------------------------------------------------------
 
     @overload
-    def run[R](self, id: str, func: Callable[..., Generator[Any, Any, R]], *args: Any, **kwargs: Any) -> R: ...
+    def run[R](self, id: str, func: Composed[R], *args: Any, **kwargs: Any) -> R: ...
     @overload
     def run[R](self, id: str, func: Callable[..., R], *args: Any, **kwargs: Any) -> R: ...
     @overload
@@ -199,7 +199,7 @@ class Resonate:
         return self.begin_run(id, func, *args, **kwargs).result()
 
     @overload
-    def begin_run[R](self, id: str, func: Callable[..., Generator[Any, Any, R]], *args: Any, **kwargs: Any) -> Handle[R]: ...
+    def begin_run[R](self, id: str, func: Composed[R], *args: Any, **kwargs: Any) -> Handle[R]: ...
     @overload
     def begin_run[R](self, id: str, func: Callable[..., R], *args: Any, **kwargs: Any) -> Handle[R]: ...
     @overload
@@ -219,10 +219,22 @@ class Resonate:
         shared.runtime().launch(create, command, handle)
         return handle
 
+    @overload
+    def rpc(self, id: str, func: str, *args: Any, **kwargs: Any) -> Any: ...
+    @overload
+    def rpc[R](self, id: str, func: Composed[R], *args: Any, **kwargs: Any) -> R: ...
+    @overload
+    def rpc[R](self, id: str, func: Callable[..., R], *args: Any, **kwargs: Any) -> R: ...
     def rpc(self, id: str, func: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Ask any worker of the target group to run a function and wait for its value; `begin_rpc(...).result()`."""
         return self.begin_rpc(id, func, *args, **kwargs).result()
 
+    @overload
+    def begin_rpc(self, id: str, func: str, *args: Any, **kwargs: Any) -> Handle[Any]: ...
+    @overload
+    def begin_rpc[R](self, id: str, func: Composed[R], *args: Any, **kwargs: Any) -> Handle[R]: ...
+    @overload
+    def begin_rpc[R](self, id: str, func: Callable[..., R], *args: Any, **kwargs: Any) -> Handle[R]: ...
     def begin_rpc(self, id: str, func: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Handle[Any]:
         """Ask any worker of the target group to run a function, and go on at once. A name need not be registered here."""
         if isinstance(_checked(id, func), str):
@@ -404,6 +416,8 @@ class Function[**P, R]:
     @overload
     def run[T](self: Function[P, Generator[Any, Any, T]], id: str, *args: Any, **kwargs: Any) -> T: ...
     @overload
+    def run[T](self: Function[P, Coroutine[Any, Any, T]], id: str, *args: Any, **kwargs: Any) -> T: ...
+    @overload
     def run(self, id: str, *args: Any, **kwargs: Any) -> R: ...
     def run(self, id: str, *args: Any, **kwargs: Any) -> Any:
         """Launch it here and wait for its value."""
@@ -412,21 +426,41 @@ class Function[**P, R]:
     @overload
     def begin_run[T](self: Function[P, Generator[Any, Any, T]], id: str, *args: Any, **kwargs: Any) -> Handle[T]: ...
     @overload
+    def begin_run[T](self: Function[P, Coroutine[Any, Any, T]], id: str, *args: Any, **kwargs: Any) -> Handle[T]: ...
+    @overload
     def begin_run(self, id: str, *args: Any, **kwargs: Any) -> Handle[R]: ...
     def begin_run(self, id: str, *args: Any, **kwargs: Any) -> Handle[Any]:
         """Launch it in this process and go on at once."""
         return self._launcher().begin_run(id, self._func, *args, **kwargs)
 
+    @overload
+    def rpc[T](self: Function[P, Generator[Any, Any, T]], id: str, *args: Any, **kwargs: Any) -> T: ...
+    @overload
+    def rpc[T](self: Function[P, Coroutine[Any, Any, T]], id: str, *args: Any, **kwargs: Any) -> T: ...
+    @overload
+    def rpc(self, id: str, *args: Any, **kwargs: Any) -> R: ...
     def rpc(self, id: str, *args: Any, **kwargs: Any) -> Any:
         """Ask any worker of the target group to run it and wait for its value."""
         return self.begin_rpc(id, *args, **kwargs).result()
 
+    @overload
+    def begin_rpc[T](self: Function[P, Generator[Any, Any, T]], id: str, *args: Any, **kwargs: Any) -> Handle[T]: ...
+    @overload
+    def begin_rpc[T](self: Function[P, Coroutine[Any, Any, T]], id: str, *args: Any, **kwargs: Any) -> Handle[T]: ...
+    @overload
+    def begin_rpc(self, id: str, *args: Any, **kwargs: Any) -> Handle[R]: ...
     def begin_rpc(self, id: str, *args: Any, **kwargs: Any) -> Handle[Any]:
         """Ask any worker of the target group to run it, and go on at once."""
         return self._launcher().begin_rpc(id, self._func, *args, **kwargs)
 
     def _launcher(self) -> Resonate:
         return self._client._with(self._options)
+
+
+class _Registering(Protocol):
+    """`register(name=..., version=...)`, which waits for its function."""
+
+    def __call__[**P, R](self, func: Callable[P, R], /) -> Function[P, R]: ...
 
 
 def _checked(id: Any, func: Any) -> str | Callable[..., Any]:

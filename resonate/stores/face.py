@@ -70,7 +70,7 @@ def checked_int(name: str, value: object) -> int:
     raise TypeError(f"{name} must be `int`, got {type(value).__name__}")
 
 
-def checked_tags(name: str, tags: Mapping[str, str] | None) -> dict[str, str] | None:
+def checked_tags(name: str, tags: object) -> dict[str, str] | None:
     """Text by text, or None when there is none. TypeError when something is no text."""
     if not tags:
         return None

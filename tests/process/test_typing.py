@@ -84,7 +84,10 @@ def typed(ctx: Context) -> Generator[Any, Any, None]:
     assert_type(ctx.run(composed, 1), LFC[str])
     assert_type(ctx.begin_run(plain, 1).options(id="x", retry_policy=Linear()), LFI[int])
     assert_type(ctx.rpc("f", 1).options(target="x", version=1), RFC[Any])
-    assert_type(ctx.begin_rpc(f, 1), RFI[Any])
+    assert_type(ctx.rpc(plain, 1), RFC[int])
+    assert_type(ctx.rpc(awaits, 1), RFC[bytes])
+    assert_type(ctx.begin_rpc(plain, 1), RFI[int])
+    assert_type(ctx.begin_run(awaits, 1), LFI[bytes])
     assert_type(ctx.promise(id="x", data={"a": 1}), RFI[Any])
     assert_type(ctx.time.time(), LFC[float])
     assert_type(ctx.random.choice(["a"]), LFC[str])
@@ -94,10 +97,30 @@ def typed(ctx: Context) -> Generator[Any, Any, None]:
     assert_type(text, str)
 
 
-async def awaits(ctx: Context) -> None:
+async def awaits(ctx: Context, x: int) -> bytes:
     await ctx.sleep(1.0)
-    await ctx.run(plain, 1)
-    await (await ctx.begin_run(plain, 1))
+    assert_type(await ctx.run(plain, x), int)
+    assert_type(await ctx.run(composed, x), str)
+    promise = await ctx.begin_run(plain, x)
+    assert_type(promise, Promise[int])
+    assert_type(await promise, int)
+    assert_type(await ctx.rpc(plain, x), int)
+    assert_type(await ctx.time.time(), float)
+    return b""
+
+
+@resonate.register(name="k", version=3)
+async def k(ctx: Context, x: int) -> list[int]:
+    return [x]
+
+
+assert_type(k.run("a", 1), list[int])
+assert_type(k.begin_rpc("a", 1), Handle[list[int]])
+assert_type(h.begin_run("a"), Handle[bool])
+assert_type(resonate.begin_run("a", awaits, 1), Handle[bytes])
+assert_type(resonate.rpc("a", plain, 1), int)
+assert_type(resonate.promises.search("a*").promises, list[DurablePromise])
+assert_type(resonate.schedules.get("a").next_runtime, int)
 '''
 
 WRONG = [
