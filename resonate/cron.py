@@ -7,6 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 _EVERY = re.compile(r"@every\s+((?:\d+(?:\.\d+)?(?:h|m|s|ms))+)", re.IGNORECASE)
 _PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)", re.IGNORECASE)
+_TERM = re.compile(r"(\*|\?|(\d+|[a-z]{3})(?:-(\d+|[a-z]{3}))?)(?:/\d+)?", re.IGNORECASE)
+_NAMES = {name: number for names in ("sun mon tue wed thu fri sat", "_ jan feb mar apr may jun jul aug sep oct nov dec")
+          for number, name in enumerate(names.split())}  # fmt: skip
 _UNIT_MS = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -31,9 +34,22 @@ def next_run(cron: str, after_ms: int) -> int:
     try:
         if len(cron.split()) > 6:
             raise ValueError("it has more than six fields")
+        if not cron.startswith("@"):
+            _check_terms(cron)
         start = _EPOCH + timedelta(milliseconds=after_ms)
         found: datetime = croniter(cron, start, second_at_beginning=True).get_next(datetime)
     except (ValueError, KeyError, OverflowError) as error:
         why = str(error).rstrip(".")
         raise ValueError(f"{cron!r} is no cron expression: {why}. Write five fields, as `0 6 * * *`, or `@every 10m`.") from None
     return round((found - _EPOCH) / timedelta(milliseconds=1))
+
+
+def _check_terms(cron: str) -> None:
+    """Refuse what croniter knows and the servers do not: random times, `L`, `#`, `W`, and ranges that run backwards."""
+    for term in re.split(r"[\s,]+", cron.strip()):
+        match = _TERM.fullmatch(term)
+        if match is None:
+            raise ValueError(f"{term!r} is no number, name, range or `*`")
+        first, last = (each and _NAMES.get(each.lower(), each) for each in match.group(2, 3))
+        if last is not None and int(first) > int(last):
+            raise ValueError(f"{term!r} ends before it begins")

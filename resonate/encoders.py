@@ -141,9 +141,9 @@ def encode_call(encoder: Encoder, name: str, args: tuple[Any, ...], kwargs: Mapp
     return encoded
 
 
-def encoder_for(custom: Encoder | None) -> Encoder:
-    """The encoder to use for a call: the default, or the user's in its wrapping."""
-    return DEFAULT if custom is None else TextEncoder(custom)
+def encoder_for(custom: Encoder | None, default: Encoder = DEFAULT) -> Encoder:
+    """The encoder to use for a call: the client's default, or the user's in its wrapping."""
+    return default if custom is None else TextEncoder(custom)
 
 
 def encode_error(error: BaseException, encoder: Encoder) -> Encoded:

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, cast
 
@@ -93,9 +93,10 @@ class Machine:
         self.schedules: dict[str, ScheduleRecord] = {}
         self._next_run = next_run or _no_cron
         self._schedule_heap: list[tuple[int, str]] = []
-        # In the order of creation, for searches: a cursor is a place in here.
+        # In the order of creation, for searches: a cursor is a place in here. Schedules can be deleted, so theirs are numbers.
         self._promise_order: list[str] = []
-        self._schedule_order: list[str] = []
+        self._schedule_order: dict[int, str] = {}
+        self._schedules_made = 0
         self.messages: list[Message] = []
         self._callbacks: dict[str, dict[str, CallbackRecord]] = {}
         self._descendants: dict[str, list[str]] = {}
@@ -119,7 +120,7 @@ class Machine:
         heap = self._deadline_heap
         while heap and heap[0] <= now:
             for promise_id in list(self._deadlines.get(heapq.heappop(heap), ())):
-                self._expire(self.promises[promise_id])
+                self._expire(self.promises[promise_id], now)
         while self._schedule_heap and self._schedule_heap[0][0] <= now:
             self._fire(*heapq.heappop(self._schedule_heap), now)
         while self._task_heap and self._task_heap[0][0] <= now:
@@ -207,14 +208,14 @@ class Machine:
             self._check_lease(operation.lease)
         known = self._promise(operation.id)
         if known.state == "PENDING" and known.timeout <= now:
-            known = self._expire(known)
+            known = self._expire(known, now)
             if known.state == "RESOLVED" and not operation.adopt:
                 raise refusal(40301, f"promise {known.id} is resolved already")
         if known.state != "PENDING":
             if operation.adopt or _repeats(operation, known):
                 return known
             raise refusal(_SETTLED_CODES[known.state], f"promise {known.id} is {_SETTLED_WORDS[known.state]} already")
-        return self._finish(known, operation.state, operation.value, operation.key, now)
+        return self._finish(known, operation.state, operation.value, operation.key, now, now)
 
     def _list_descendants(self, operation: ListDescendants, now: int) -> list[PromiseRecord]:
         return [self._touch(self.promises[known], now) for known in self._descendants.get(operation.origin, ())]
@@ -226,7 +227,9 @@ class Machine:
                 return None
             return record if operation.tags is None or operation.tags.items() <= tags_of(record).items() else None
 
-        return _page(self._promise_order, operation, matches)
+        order = self._promise_order
+        last = len(order) if operation.before is None else min(operation.before, len(order))
+        return _page(((place, order[place]) for place in range(last - 1, -1, -1)), operation, matches)
 
     def _promise(self, promise_id: str) -> PromiseRecord:
         try:
@@ -235,13 +238,13 @@ class Machine:
             raise refusal(40400, f"there is no promise {promise_id}") from None
 
     def _touch(self, record: PromiseRecord, now: int) -> PromiseRecord:
-        return self._expire(record) if record.state == "PENDING" and record.timeout <= now else record
+        return self._expire(record, now) if record.state == "PENDING" and record.timeout <= now else record
 
-    def _expire(self, record: PromiseRecord) -> PromiseRecord:
+    def _expire(self, record: PromiseRecord, now: int) -> PromiseRecord:
         state = "RESOLVED" if record.timer else "REJECTED_TIMEDOUT"
-        return self._finish(record, state, NOTHING, None, record.timeout)
+        return self._finish(record, state, NOTHING, None, record.timeout, now)
 
-    def _finish(self, known: PromiseRecord, state: Any, value: Any, key: str | None, at: int) -> PromiseRecord:
+    def _finish(self, known: PromiseRecord, state: Any, value: Any, key: str | None, at: int, now: int) -> PromiseRecord:
         record = PromiseRecord(
             known.id, state, known.timeout, known.param, value, known.tags, known.target, known.timer,
             known.created_on, at, known.key_for_create, key, known.lineage,
@@ -255,7 +258,7 @@ class Machine:
             self._close_tasks(record.id, at)
         waiting = self._callbacks.pop(record.id, None)
         if waiting:
-            self._wake(record, waiting, at)
+            self._wake(record, waiting, now)
         return record
 
     def _watch_deadline(self, record: PromiseRecord) -> None:
@@ -273,7 +276,8 @@ class Machine:
             if callback.kind == "notify":
                 self.messages.append(NotifyMessage(callback.recv, record))
                 continue
-            self._add_task(TaskRecord(callback.id, "resume", callback.root, record.id, callback.recv, callback.timeout, now))
+            task_id = self._free_task_id(callback.id)
+            self._add_task(TaskRecord(task_id, "resume", callback.root, record.id, callback.recv, callback.timeout, now))
             self._send_next(callback.root, now)
 
     # ---- callbacks and subscriptions -----------------------------------------------------------------------------------------------
@@ -329,10 +333,10 @@ class Machine:
         task = self._task(operation.id)
         if task.state in ("COMPLETED", "TIMEDOUT"):
             return task
-        if task.counter != operation.counter:
-            raise refusal(40308, f"task {task.id} has another counter than {operation.counter}")
         if task.state != "CLAIMED":
             raise refusal(40309, f"task {task.id} is not claimed")
+        if task.counter != operation.counter:
+            raise refusal(40308, f"task {task.id} has another counter than {operation.counter}")
         self._end_task(task, now)
         self._send_next(task.root, now)
         return task
@@ -371,6 +375,14 @@ class Machine:
         if task is None or task.state != "CLAIMED" or task.counter != lease.counter:
             raise refusal(41200, f"the lease on {lease.root} is not held any more")
 
+    def _free_task_id(self, wanted: str) -> str:
+        """Run `a` that waits for `b:c` and run `a:b` that waits for `c` ask for the same id; two runs never share a task."""
+        free, number = wanted, 1
+        while free in self.tasks:
+            number += 1
+            free = f"{wanted}#{number}"
+        return free
+
     def _add_task(self, task: TaskRecord) -> None:
         root = self.promises.get(task.root)
         if root is not None and root.state != "PENDING":
@@ -383,6 +395,9 @@ class Machine:
     def _send_next(self, root: str, now: int) -> None:
         if root in self._active_task:
             return
+        run = self.promises.get(root)
+        if run is not None and run.timeout <= now:
+            return  # past its deadline: its tasks end with it, as soon as anybody looks
         for task_id in list(self._open_tasks.get(root, ())):
             task = self.tasks[task_id]
             if task.expires_at > now:
@@ -463,7 +478,8 @@ class Machine:
             operation.promise_tags or {}, operation.description, operation.tags or {}, operation.key, now, first,
         )  # fmt: skip
         self.schedules[record.id] = record
-        self._schedule_order.append(record.id)
+        self._schedule_order[self._schedules_made] = record.id
+        self._schedules_made += 1
         heapq.heappush(self._schedule_heap, (first, record.id))
         return record
 
@@ -476,14 +492,16 @@ class Machine:
     def _delete_schedule(self, operation: DeleteSchedule, now: int) -> None:
         self._get_schedule(GetSchedule(operation.id), now)
         del self.schedules[operation.id]
-        self._schedule_order.remove(operation.id)
+        del self._schedule_order[next(place for place, known in self._schedule_order.items() if known == operation.id)]
 
     def _search_schedules(self, operation: SearchSchedules, now: int) -> tuple[list[ScheduleRecord], int | None]:
         def matches(schedule_id: str) -> ScheduleRecord | None:
             record = self.schedules[schedule_id]
             return record if operation.tags is None or operation.tags.items() <= record.tags.items() else None
 
-        return _page(self._schedule_order, operation, matches)
+        before = operation.before
+        places = ((place, known) for place, known in reversed(self._schedule_order.items()) if before is None or place < before)
+        return _page(places, operation, matches)
 
     def _fire(self, due: int, schedule_id: str, now: int) -> None:
         schedule = self.schedules.get(schedule_id)
@@ -514,14 +532,14 @@ def _no_cron(cron: str, after: int) -> int:
 
 
 def _page[Record](
-    order: list[str], operation: SearchPromises | SearchSchedules, matches: Callable[[str], Record | None]
+    newest_first: Iterable[tuple[int, str]], operation: SearchPromises | SearchSchedules, matches: Callable[[str], Record | None]
 ) -> tuple[list[Record], int | None]:
-    """One page, newest first, and the place in `order` where the next one goes on."""
+    """One page of what matches, and the place where the next one goes on."""
     wanted = _matcher(operation.pattern)
     limit = min(operation.limit or SEARCH_LIMIT, SEARCH_LIMIT)
     found: list[Record] = []
-    for place in range(min(len(order), len(order) if operation.before is None else operation.before) - 1, -1, -1):
-        record = matches(order[place]) if wanted(order[place]) else None
+    for place, known in newest_first:
+        record = matches(known) if wanted(known) else None
         if record is not None:
             found.append(record)
             if len(found) == limit:

@@ -10,7 +10,7 @@ from resonate.errors import ResonateCanceledError, ResonateTimedoutError
 from resonate.models.callback import Callback
 from resonate.models.encoder import Encoder
 from resonate.models.result import Ko, Ok, Result
-from resonate.protocol import PromiseRecord, State
+from resonate.protocol import Encoded, PromiseRecord, State
 from resonate.wire.legacy import promise_from_wire, tags_of
 
 
@@ -20,6 +20,12 @@ class DurablePromiseValue:
 
     headers: dict[str, str] | None
     data: str | None
+
+    @classmethod
+    def of(cls, stored: Encoded) -> DurablePromiseValue:
+        """The public face of a stored value; its dict is the caller's own."""
+        headers, data = stored
+        return cls(headers and dict(headers), data)
 
     def to_tuple(self) -> tuple[dict[str, str] | None, str | None]:
         """(headers, data), as an encoder takes it."""
@@ -68,7 +74,7 @@ class DurablePromise:
         """The public face of a store's record."""
         return cls(
             record.id, record.state, record.timeout, record.key_for_create, record.key_for_complete,
-            DurablePromiseValue(*record.param), DurablePromiseValue(*record.value), tags_of(record),
+            DurablePromiseValue.of(record.param), DurablePromiseValue.of(record.value), tags_of(record),
             record.created_on, record.completed_on, store,
         )  # fmt: skip
 

@@ -38,7 +38,7 @@ class Schedule:
         """The public face of a store's record."""
         return cls(
             record.id, record.description, record.cron, dict(record.tags), record.promise_id, record.promise_timeout,
-            DurablePromiseValue(*record.promise_param), dict(record.promise_tags), record.last_run, record.next_run, record.key,
+            DurablePromiseValue.of(record.promise_param), dict(record.promise_tags), record.last_run, record.next_run, record.key,
             record.created_on, store,
         )  # fmt: skip
 

@@ -61,6 +61,35 @@ def checked_text(name: str, value: object) -> str:
     return value
 
 
+def checked_id(name: str, value: object) -> str:
+    """Text that names a task or a process: not empty, besides what `checked_text` wants."""
+    text = checked_text(name, value)
+    if not text:
+        raise ValueError(f"{name} is empty, which is no id")
+    return text
+
+
+def checked_optional(name: str, value: object) -> str | None:
+    """Text or None. TypeError when it is neither."""
+    return None if value is None else checked_text(name, value)
+
+
+def checked_duration(name: str, value: object) -> int:
+    """A whole number of milliseconds that is not negative."""
+    duration_ms = checked_int(name, value)
+    if duration_ms < 0:
+        raise ValueError(f"{name} must be 0 or more, got {duration_ms}")
+    return duration_ms
+
+
+def checked_counter(name: str, value: object) -> int:
+    """A task's counter. They begin at 1, and 0 is what a server takes for none."""
+    counter = checked_int(name, value)
+    if counter == 0:
+        raise ValueError(f"{name} of a task begins at 1, got 0")
+    return counter
+
+
 def checked_int(name: str, value: object) -> int:
     """A whole number. TypeError when it is none."""
     if isinstance(value, int) and not isinstance(value, bool):
@@ -79,11 +108,13 @@ def checked_tags(name: str, tags: object) -> dict[str, str] | None:
     return dict(tags)
 
 
-def checked_encoded(headers: Mapping[str, str] | None, data: str | None) -> Encoded:
-    """What is stored of a value. TypeError when it is no text."""
+def checked_encoded(headers: Mapping[str, str] | None, data: str | None, prefix: str = "") -> Encoded:
+    """What is stored of a value. TypeError when it is no text. `prefix` is that of the arguments' names."""
     if data is not None and not isinstance(data, str):
-        raise TypeError(f"data must be `str` or None, got {type(data).__name__}; for a Python value write data=json.dumps(value)")
-    return checked_tags("headers", headers), data
+        raise TypeError(
+            f"{prefix}data must be `str` or None, got {type(data).__name__}; for a Python value write {prefix}data=json.dumps(value)"
+        )
+    return checked_tags(f"{prefix}headers", headers), data
 
 
 def write_cursor(asked: Sequence[Any], place: int) -> str:

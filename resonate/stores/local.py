@@ -7,6 +7,7 @@ in SDK 0.6.7); of several, the one that is addressed.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -157,7 +158,10 @@ class LocalStore:
 
     def connect(self, source: MessageSource) -> None:
         """Hand messages to `source.enqueue` from now on, in the form that a server sends them."""
-        _, group, own_id = _address(source.unicast)
+        address = _address(source.unicast, None)
+        if address is None:
+            raise ValueError(f"{source.unicast} is no address of a message source")
+        _, group, own_id = address
         self._sources[source.unicast] = source
         receiver = Receiver(group, own_id, lambda message: source.enqueue(message_to_wire(message)))
         with self._lock:
@@ -168,7 +172,7 @@ class LocalStore:
     def disconnect(self, source: MessageSource) -> None:
         """Hand no more messages to a source."""
         self._sources.pop(source.unicast, None)
-        address = _address(source.unicast)[1:]
+        address = (_address(source.unicast, None) or ("", "", ""))[1:]
         with self._lock:
             self._receivers = tuple(each for each in self._receivers if each[:2] != address)
 
@@ -252,10 +256,13 @@ class LocalStore:
         receivers = self._receivers
         if len(receivers) < 2:
             return receivers[0] if receivers else None
-        cast, group, wanted = _address(self.targets.get(recv) or address_of(recv))
+        address = _physical(recv) or _address(self.targets.get(recv) or address_of(recv))
+        if address is None:
+            return None
+        cast, group, wanted = address
         found: Receiver | None = None
         for receiver in receivers:
-            if receiver.group == group:
+            if receiver.group == group and cast in ("any", "uni"):
                 if receiver.id == wanted:
                     return receiver
                 found = found or (receiver if cast == "any" else None)
@@ -294,8 +301,25 @@ def _with_values(thing: Any, change: Callable[[Any], Any]) -> Any:
     return thing
 
 
-def _address(recv: str) -> tuple[str, str, str]:
-    """(`any` or `uni`, group, id) of an address as `poll://any@group/id`."""
-    parts = urlsplit(recv)
+def _physical(recv: str) -> tuple[str, str, str] | None:
+    """The same of an address in JSON, `{"type": "poll", "data": {"cast": "any", "group": "g", "id": "w"}}`."""
+    if not recv.startswith("{"):
+        return None
+    try:
+        shown = json.loads(recv)
+        data = shown["data"] if shown["type"] == "poll" else {}
+        return str(data.get("cast") or "any"), str(data["group"]), str(data.get("id") or "")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None  # no address at all: it reaches nobody
+
+
+def _address(recv: str, schemes: tuple[str, ...] | None = ("poll", "local")) -> tuple[str, str, str] | None:
+    """(`any` or `uni`, group, id) of an address as `poll://any@group/id`; None when it is none, or of another scheme."""
+    try:
+        parts = urlsplit(recv)
+    except ValueError:  # as `poll://any@[`
+        return None
+    if schemes is not None and parts.scheme not in schemes:
+        return None
     cast, _, group = parts.netloc.rpartition("@")
     return cast or "any", unquote(group), unquote(parts.path.removeprefix("/"))

@@ -21,7 +21,18 @@ from resonate.protocol import (
     Subscribe,
     refusal,
 )
-from resonate.stores.face import Face, checked_encoded, checked_int, checked_tags, checked_text, read_cursor, write_cursor
+from resonate.stores.face import (
+    Face,
+    checked_duration,
+    checked_encoded,
+    checked_id,
+    checked_int,
+    checked_optional,
+    checked_tags,
+    checked_text,
+    read_cursor,
+    write_cursor,
+)
 from resonate.wire.legacy import read_tags
 
 _REJECTED: tuple[State, ...] = ("REJECTED", "REJECTED_CANCELED", "REJECTED_TIMEDOUT")
@@ -66,7 +77,7 @@ class PromiseStore(Face):
     ) -> tuple[DurablePromise, Task | None]:  # fmt: skip
         """Create a promise and claim its task for process `pid` and `ttl` milliseconds; no task when it is not new or goes nowhere."""
         creation = self._creation(id, timeout, ikey, strict, headers, data, tags)
-        record, lease = self._ask(CreateLeased(creation, checked_text("pid", pid), checked_int("ttl", ttl)))
+        record, lease = self._ask(CreateLeased(creation, checked_id("pid", pid), checked_duration("ttl", ttl)))
         return self._promise(record), Task(lease.task, lease.counter, self._store.tasks) if lease else None
 
     def resolve(
@@ -113,7 +124,7 @@ class PromiseStore(Face):
         >>> [found.id for found in promises.search("order-*", state="pending").promises]
         ['order-1']
         """
-        pattern = checked_text("id", id)
+        pattern = checked_id("id", id)
         asked: Sequence[Any]
         asked = read_cursor(cursor) if cursor is not None else (pattern, state, checked_tags("tags", tags), limit, None)
         records, place = self._ask(SearchPromises(asked[0], _states(asked[1]), asked[2], *self._page_limits(asked)))
@@ -127,15 +138,15 @@ class PromiseStore(Face):
         given = checked_tags("tags", tags)
         target, timer, not_before = read_tags(given)
         return CreatePromise(
-            checked_text("id", id), checked_int("timeout", timeout), ikey, strict, checked_encoded(headers, data), given, target, timer,
-            not_before=not_before,
+            checked_text("id", id), checked_int("timeout", timeout), checked_optional("ikey", ikey), strict, checked_encoded(headers, data),
+            given, target, timer, not_before=not_before,
         )  # fmt: skip
 
     def _settle(
         self, state: Settlement, id: str, ikey: str | None, strict: bool, headers: Mapping[str, str] | None, data: str | None
     ) -> DurablePromise:
-        value = checked_encoded(headers, data)
-        return self._promise(self._ask(SettlePromise(checked_text("id", id), state, value, key=ikey, strict=strict)))
+        value, key = checked_encoded(headers, data), checked_optional("ikey", ikey)
+        return self._promise(self._ask(SettlePromise(checked_text("id", id), state, value, key=key, strict=strict)))
 
     def _waiting(self, operation: RegisterCallback | Subscribe) -> tuple[DurablePromise, Callback | None]:
         record, made = self._ask(operation)

@@ -7,7 +7,17 @@ from typing import Any, NamedTuple
 
 from resonate.models.schedules import Schedule
 from resonate.protocol import CreateSchedule, DeleteSchedule, GetSchedule, SearchSchedules
-from resonate.stores.face import Face, checked_encoded, checked_int, checked_tags, checked_text, read_cursor, write_cursor
+from resonate.stores.face import (
+    Face,
+    checked_encoded,
+    checked_id,
+    checked_int,
+    checked_optional,
+    checked_tags,
+    checked_text,
+    read_cursor,
+    write_cursor,
+)
 
 
 class ScheduleResult(NamedTuple):
@@ -41,9 +51,10 @@ class ScheduleStore(Face):
         return self._schedule(
             self._ask(
                 CreateSchedule(
-                    checked_text("id", id), checked_text("cron", cron), checked_text("promise_id", promise_id),
-                    checked_int("promise_timeout", promise_timeout), checked_encoded(promise_headers, promise_data),
-                    checked_tags("promise_tags", promise_tags), description, checked_tags("tags", tags), ikey,
+                    checked_text("id", id), checked_text("cron", cron), checked_id("promise_id", promise_id),
+                    checked_int("promise_timeout", promise_timeout), checked_encoded(promise_headers, promise_data, "promise_"),
+                    checked_tags("promise_tags", promise_tags), checked_optional("description", description), checked_tags("tags", tags),
+                    checked_optional("ikey", ikey),
                 )
             )
         )  # fmt: skip
@@ -61,7 +72,7 @@ class ScheduleStore(Face):
     ) -> ScheduleResult:
         """One page of schedules whose id matches (`*` is any run of characters), newest first; as `promises.search`."""
         asked: Sequence[Any]
-        asked = read_cursor(cursor) if cursor is not None else (checked_text("id", id), None, checked_tags("tags", tags), limit, None)
+        asked = read_cursor(cursor) if cursor is not None else (checked_id("id", id), None, checked_tags("tags", tags), limit, None)
         records, place = self._ask(SearchSchedules(asked[0], asked[2], *self._page_limits(asked)))
         following = None if place is None else write_cursor(asked, place)
         return ScheduleResult([self._schedule(record) for record in records], following)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from resonate.models.durable_promise import DurablePromise
 from resonate.protocol import Claimed, ClaimTask, CompleteTask, DropTask, Heartbeat
-from resonate.stores.face import Face, checked_int, checked_text
+from resonate.stores.face import Face, checked_counter, checked_duration, checked_id
 
 
 class TaskStore(Face):
@@ -12,7 +12,8 @@ class TaskStore(Face):
 
     def claim(self, id: str, counter: int, pid: str, ttl: int) -> tuple[DurablePromise, DurablePromise | None]:
         """Claim a task for process `pid` and `ttl` milliseconds: the run's promise, and the one that it waited for."""
-        operation = ClaimTask(checked_text("id", id), checked_int("counter", counter), checked_text("pid", pid), checked_int("ttl", ttl))
+        task, holder = checked_id("id", id), checked_id("pid", pid)
+        operation = ClaimTask(task, checked_counter("counter", counter), holder, checked_duration("ttl", ttl))
         claimed: Claimed = self._ask(operation)
         promises = self._store.promises
         root = DurablePromise.from_record(promises, claimed.root)
@@ -20,15 +21,15 @@ class TaskStore(Face):
 
     def complete(self, id: str, counter: int) -> bool:
         """End a claimed task: the run is over, or waits for its callbacks."""
-        self._ask(CompleteTask(checked_text("id", id), checked_int("counter", counter)))
+        self._ask(CompleteTask(checked_id("id", id), checked_counter("counter", counter)))
         return True
 
     def drop(self, id: str, counter: int) -> bool:
         """Give a claimed task back, so that it is handed out again at once; whether it was claimed."""
-        dropped: bool = self._ask(DropTask(checked_text("id", id), checked_int("counter", counter)))
+        dropped: bool = self._ask(DropTask(checked_id("id", id), checked_counter("counter", counter)))
         return dropped
 
     def heartbeat(self, pid: str) -> int:
         """Extend every claim of process `pid`; how many there are."""
-        affected: int = self._ask(Heartbeat(checked_text("pid", pid)))
+        affected: int = self._ask(Heartbeat(checked_id("pid", pid)))
         return affected

@@ -621,7 +621,7 @@ def test_a_store_whose_clock_is_behind(client: Resonate) -> None:
         def strftime(self, format: str, /) -> str:
             return time.strftime(format)
 
-    late = Resonate(store=LocalStore(Behind()), workers=1)
+    late = Resonate(store=LocalStore(clock=Behind()), workers=1)
 
     @late.register
     def top(ctx):

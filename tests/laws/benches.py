@@ -1,0 +1,217 @@
+"""The stores that the law book is about, each on a bench. `STORES` is the only place where a store is added.
+
+A bench is a fresh, empty store with the time in the law's hands: `advance` lets time pass and the store act on it, `elapse` lets time
+pass while the store is not looking (a store with a thread of its own may look all the same). Nothing is simulated but the clock.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+import pytest
+
+from resonate.clocks import StepClock
+from resonate.errors import ResonateStoreError
+from resonate.stores import LocalStore
+
+START_MS = 1_767_225_600_000
+"""Midnight of Thursday, 1 January 2026, UTC: where simulated time begins."""
+HOUR_MS = 3_600_000
+DEFAULT = "poll://any@default"
+"""The address of the bench's own message source, as any of its group."""
+FIELDS = ("id", "state", "timeout", "ikey_for_create", "ikey_for_complete", "param", "value", "tags", "created_on", "completed_on")
+
+FEATURES = {
+    "simulated time": "time passes when the law says so and by exactly as much, so days take no time and every answer can be foretold",
+    "literal search": "in a search only `*` has a meaning",
+    "checked templates": "a schedule whose promise id could never be made is refused when it is created",
+    "distinct tasks": "two runs never share a task, however their ids read when they are joined",
+}
+"""What a law may ask of a store beyond the tables (`@needs(name)`), and what each name means."""
+
+
+class Inbox:
+    """A message source that keeps what it is given."""
+
+    def __init__(self, group: str, id: str) -> None:
+        self.unicast = f"poll://uni@{quote(group, safe='')}/{quote(id, safe='')}"
+        self.anycast = f"poll://any@{quote(group, safe='')}/{quote(id, safe='')}"
+        self.received: list[dict[str, Any]] = []
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def next(self) -> Any | None:
+        return self.received.pop(0) if self.received else None
+
+    def enqueue(self, mesg: dict[str, Any]) -> None:
+        self.received.append(mesg)
+
+
+class Bench(ABC):
+    """What a law is given: the faces of one store, its time and its messages."""
+
+    lacks: ClassVar[dict[str, str]] = {}
+    """Features (names of `FEATURES`) that this store lacks, each with the documented reason; its laws are skipped with it."""
+    refused_ids: ClassVar[dict[str, str]] = {}
+    """Ids among `hostile.IDS` that this store refuses at the door, each with the documented reason."""
+    tolerance_ms = 0
+    """By how much a time that the store took may differ from `now`."""
+    restart: Callable[[], None] | None = None
+    """Closes the store and opens it again, where that is possible."""
+
+    store: Any
+
+    @property
+    def promises(self) -> Any:
+        return self.store.promises
+
+    @property
+    def tasks(self) -> Any:
+        return self.store.tasks
+
+    @property
+    def schedules(self) -> Any:
+        return self.store.schedules
+
+    @property
+    @abstractmethod
+    def now(self) -> int:
+        """The store's time in milliseconds."""
+
+    @property
+    def far(self) -> int:
+        """A deadline that no law lives to see."""
+        return START_MS + 10_000 * 24 * HOUR_MS
+
+    def about(self, time_ms: int) -> Any:
+        """Equal to a time that the store took at `time_ms`."""
+        return pytest.approx(time_ms, rel=0, abs=self.tolerance_ms)
+
+    @abstractmethod
+    def elapse(self, duration_ms: int) -> None:
+        """Let time pass; the store need not look."""
+
+    @abstractmethod
+    def advance(self, duration_ms: int = 0) -> None:
+        """Let time pass and the store act on everything that has fallen due."""
+
+    @abstractmethod
+    def connect(self, group: str, id: str) -> Inbox:
+        """One more message source."""
+
+    @abstractmethod
+    def disconnect(self, inbox: Inbox | None = None) -> None:
+        """Take a message source away, the bench's own if none is named."""
+
+    @abstractmethod
+    def reconnect(self, inbox: Inbox | None = None) -> None:
+        """Bring a message source back, the bench's own if none is named."""
+
+    @abstractmethod
+    def messages(self, inbox: Inbox | None = None) -> list[dict[str, Any]]:
+        """What has arrived since the last look, at the bench's own source (`default`, `bench`) if none is named."""
+
+    def close(self) -> None:  # noqa: B027 - most stores have nothing to let go of
+        """Let go of everything."""
+
+    # ---- what most laws begin with --------------------------------------------------------------------------------------------------
+
+    def create(self, id: str = "p", timeout: int | None = None, **more: Any) -> Any:
+        """A promise, with a deadline far away unless the law says otherwise."""
+        return self.promises.create(id, self.far if timeout is None else timeout, **more)
+
+    def invoke(self, id: str = "r", timeout: int | None = None, **more: Any) -> Any:
+        """A promise that is routed to the bench, and the task that the message about it names."""
+        self.create(id, timeout, tags={"resonate:invoke": DEFAULT}, **more)
+        return self.one_task()
+
+    def claimed(self, id: str = "r", pid: str = "w1", ttl: int = 30_000, timeout: int | None = None) -> Any:
+        """A task on a new promise, claimed."""
+        task = self.invoke(id, timeout)
+        self.tasks.claim(task["id"], task["counter"], pid, ttl)
+        return task
+
+    def one_task(self) -> Any:
+        """The task that the only new message names."""
+        (message,) = self.messages()
+        return message["task"]
+
+    def sent(self) -> list[tuple[str, int]]:
+        """(id, counter) of each task that was sent since the last look."""
+        return [(message["task"]["id"], message["task"]["counter"]) for message in self.messages() if "task" in message]
+
+
+class MemoryBench(Bench):
+    """`LocalStore` under a clock that stands still."""
+
+    def __init__(self) -> None:
+        self._now = START_MS
+        self._clock = StepClock()
+        self.elapse(0)
+        self.store = LocalStore(clock=self._clock)
+        self._own = self.connect("default", "bench")
+
+    @property
+    def now(self) -> int:
+        return self._now
+
+    def elapse(self, duration_ms: int) -> None:
+        self._now += duration_ms
+        # Half a millisecond more, so that the way from seconds back to whole milliseconds cannot lose one by rounding.
+        self._clock.step((self._now + 0.5) / 1000)
+
+    def advance(self, duration_ms: int = 0) -> None:
+        self.elapse(duration_ms)
+        self.store.tick()
+
+    def connect(self, group: str, id: str) -> Inbox:
+        inbox = Inbox(group, id)
+        self.store.connect(inbox)
+        return inbox
+
+    def disconnect(self, inbox: Inbox | None = None) -> None:
+        self.store.disconnect(inbox or self._own)
+
+    def reconnect(self, inbox: Inbox | None = None) -> None:
+        self.store.connect(inbox or self._own)
+
+    def messages(self, inbox: Inbox | None = None) -> list[dict[str, Any]]:
+        source = inbox or self._own
+        received, source.received = source.received, []
+        return received
+
+
+STORES: dict[str, type[Bench]] = {"memory": MemoryBench}
+
+
+# ---- how laws read an answer ---------------------------------------------------------------------------------------------------------
+
+
+def code_of(error: ResonateStoreError) -> int:
+    """The server's code behind `100.40301`, whose trailing zeros a float has lost."""
+    return int(f"{error.code:.5f}".partition(".")[2])
+
+
+def refusal(call: Callable[..., Any], *arguments: Any, **named: Any) -> int | None:
+    """The code with which a call is refused, None when it is not; what a face refuses before it asks (ValueError) is 40000 too."""
+    try:
+        call(*arguments, **named)
+    except ValueError:
+        return 40000
+    except ResonateStoreError as error:
+        return code_of(error) if error.mesg else -1  # a refusal says why
+    return None
+
+
+def shown(promise: Any) -> dict[str, Any]:
+    """Every field of a promise, as plain values."""
+    fields = {name: getattr(promise, name) for name in FIELDS}
+    return fields | {"param": promise.param.to_tuple(), "value": promise.value.to_tuple(), "tags": dict(promise.tags)}
+
+
+SETTLES = {"RESOLVED": "resolve", "REJECTED": "reject", "REJECTED_CANCELED": "cancel"}
+"""The method of the faces that leads to each state that a caller can choose."""
+
