@@ -20,9 +20,11 @@ Whoever drives a computation calls its event methods, one at a time, and carries
     Call, Step                     call the node's function anew; continue its generator with an outcome
     Wake                           say `woke` after a while
     Close                          close the node's generator, nobody waits for it any more
+    GiveBack                       let others have a lease
     Observe                        tell the observers
+    Warn                           say something in the log of an execution
     Stuck                          encode this error and bring it back as `stuck`
-    Done                           the run's promise is settled (or the run is not ours any more: record None)
+    Done                           the run's promise is settled (record None: the run is not ours any more, or must not go on)
 
 `busy` counts what is in progress: user code, unanswered requests, retry timers. When it is zero and somebody waits for external
 promises, the run *parks*: it gives its lease back until one of them settles, and holds neither worker nor thread. When it is zero
@@ -34,6 +36,8 @@ The ambiguous cases:
 - A function that returns or raises while calls it began are open waits for them first, and drops their outcomes (structured
   concurrency); only then is it settled or retried. Each attempt numbers its children from 1 again, so what is finished is found
   and not run again.
+- Code may have changed since a promise was recorded. A call is compared with what is recorded under its id before its outcome is
+  used: kind, function and arguments. Where they differ the run is left as it stands (`CodeChanged`), neither settled nor lost.
 
 Nothing here looks at a clock: the driver sets `now_ms` before each event.
 """
@@ -43,12 +47,22 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from resonate.coroutine import Command, Promise
-from resonate.errors import ResonateStoreError, RunStuck
-from resonate.events import Event, FinalState, LeaseLost, PromiseCreated, PromiseSettled, RetryScheduled, RunResumed, RunSuspended
+from resonate.errors import CodeChanged, ResonateStoreError, RunStuck
+from resonate.events import (
+    Event,
+    FinalState,
+    LeaseLost,
+    PromiseCreated,
+    PromiseSettled,
+    RetryScheduled,
+    RunHalted,
+    RunResumed,
+    RunSuspended,
+)
 from resonate.protocol import (
     ERROR_TEXT_LIMIT,
     TIMEOUT_LIMIT_MS,
@@ -160,10 +174,25 @@ class Close:
 
 
 @dataclass(slots=True)
+class GiveBack:
+    """We do nothing with this lease: whoever can should have it. If it is not ours any more, nothing happens."""
+
+    lease: Lease
+
+
+@dataclass(slots=True)
 class Observe:
     """Tell the observers."""
 
     event: Event
+
+
+@dataclass(slots=True)
+class Warn:
+    """Say something in the log of the node's execution."""
+
+    node: Node
+    text: str
 
 
 @dataclass(slots=True)
@@ -175,12 +204,13 @@ class Stuck:
 
 @dataclass(slots=True)
 class Done:
-    """The run is over: its promise is settled, or (None) it is not ours any more."""
+    """The run is over: its promise is settled, or (None) it is not ours any more. With `changed` it must not go on with today's code."""
 
     record: PromiseRecord | None
+    changed: CodeChanged | None = None
 
 
-Action = Send | Call | Step | Wake | Close | Observe | Stuck | Done
+Action = Send | Call | Step | Wake | Close | GiveBack | Observe | Warn | Stuck | Done
 
 
 class Computation:
@@ -204,6 +234,7 @@ class Computation:
         self._notice_address = notice_address
         self._nodes: dict[str, Node] = {record.id: self.root}
         self._unwatched: list[Node] = []
+        self._own_ids: set[str] = set()  # of calls that were begun here under an id of the user's
 
     # ---- events ------------------------------------------------------------------------------------------------------------------
 
@@ -258,10 +289,20 @@ class Computation:
         if self.finished:
             return
         if isinstance(answer, ResonateStoreError) and answer.code == LEASE_IS_LOST:
-            self.lost()
+            self._refused(send, answer)
             return
         send.reply(self, send.node, answer)
         self._rest()
+
+    def _refused(self, send: Send, answer: ResonateStoreError) -> None:
+        """Our lease is not held any more. A refusal that is about an earlier one says nothing about the one that we hold by now."""
+        operation = send.operation
+        if isinstance(operation, Park) and operation.lease != self.lease:
+            self._rest()
+        elif isinstance(operation, (CreatePromise, SettlePromise)) and operation.lease != self.lease:
+            self._send(replace(operation, lease=self.lease), send.node, send.reply)
+        else:
+            self.lost()
 
     def woke(self, node: Node) -> None:
         """The node's next attempt is due."""
@@ -272,7 +313,10 @@ class Computation:
     def resumed(self, lease: Lease, leaf: PromiseRecord | None) -> None:
         """We hold the lease (again): a promise that the run waited for settled, or its work was handed to us once more."""
         if self.finished:
+            self.actions.append(GiveBack(lease))
             return
+        if self.lease is not None and self.lease.task == lease.task and self.lease.counter >= lease.counter:
+            return  # a claim that was answered twice, or late
         self.lease = lease
         self._parking = None
         if self.parked:
@@ -332,7 +376,7 @@ class Computation:
             self._observe_created(child, None)
             self._call(child)
             return child
-        lineage = Lineage(self.origin, self.root.id, parent.id, command.kind, command.name)
+        lineage = Lineage(self.origin, self.root.id, parent.id, command.kind, command.name, command.fingerprint)
         tags = dict(option.tags) if option.tags else None
         self._send(
             CreatePromise(
@@ -349,11 +393,30 @@ class Computation:
             self._complete(node)
             return
         record: PromiseRecord = answer
+        changed = self._compare(node, record)
+        if changed is not None:
+            self._observe(RunHalted(self.origin, self.root.id, self.now_ms / 1000, str(changed)))
+            self._finish(None, changed)
+            return
         node.deadline = record.timeout
         if record.state == "PENDING" and record.timeout <= self.now_ms:
             self._send(GetPromise(node.id), node, Computation._overdue)  # reading it moves it to its timed-out state
         else:
             self._begun(node, record, is_due=True)
+
+    def _compare(self, node: Node, record: PromiseRecord) -> CodeChanged | None:
+        """What differs between a call and the promise recorded under its id. Others may share an id on purpose, and are not compared."""
+        command, known = node.command, record.lineage
+        if command is None or known is None or node.parent is None or (known.root, known.parent) != (self.root.id, node.parent.id):
+            return None
+        if command.has_own_id:
+            if node.id in self._own_ids:
+                return None  # begun twice under one id: the second joins the first
+            self._own_ids.add(node.id)
+        given = command.fingerprint
+        if (known.kind, known.name) == (command.kind, command.name) and (known.arguments in (None, given) or given is None):
+            return None
+        return CodeChanged(node.id, _told(known.kind, known.name, known.arguments), _told(command.kind, command.name, given))
 
     def _overdue(self, node: Node, answer: Any) -> None:
         """A promise that is over by our clock. A store whose clock is behind has it pending still, and will say when it is over."""
@@ -420,6 +483,7 @@ class Computation:
         if children:
             for child in children.values():
                 if child.phase == SETTLED:
+                    self._warn_of(child, node)
                     self._forget(child)
                 else:
                     node.open += 1
@@ -431,6 +495,17 @@ class Computation:
         elif self._conclude(node):
             self._complete(node)
         self._rest()
+
+    def _warn_of(self, child: Node, parent: Node) -> None:
+        """A failure that nobody awaited is dropped where the function returns all the same; its author may not know."""
+        if child.record is not None:
+            failed = child.record.state != "RESOLVED"
+        else:
+            failed = child.failure is not None or (child.outcome is not None and child.outcome[0] == "REJECTED")
+        if failed and parent.outcome is not None and parent.outcome[0] == "RESOLVED":
+            why = error_text(child.record) if child.record is not None else str(child.failure or child.text)
+            name = child.command.name if child.command is not None else child.id
+            self.actions.append(Warn(parent, f"{name} ({child.id}) failed and was never awaited: {why or 'no reason is known'}"))
 
     def _conclude(self, node: Node) -> bool:
         """The function ended and nothing that it began is open: retry it or settle it; whether it is complete already."""
@@ -480,6 +555,7 @@ class Computation:
                 if waiter.phase != ENDING:
                     self._step(waiter, node)
                     continue
+                self._warn_of(node, waiter)
                 waiter.open -= 1
                 if waiter.open == 0 and self._conclude(waiter):
                     complete.append(waiter)
@@ -491,7 +567,7 @@ class Computation:
         if node.record is not None or (node.failure is not None and node.command is not None and node.command.gives_value):
             self._nodes.pop(node.id, None)
 
-    def _finish(self, record: PromiseRecord | None) -> None:
+    def _finish(self, record: PromiseRecord | None, changed: CodeChanged | None = None) -> None:
         self.finished = True
         for node in self._nodes.values():
             if node.frame is not None and node.phase in (BLOCKED, ENDING):
@@ -499,7 +575,9 @@ class Computation:
         self._nodes.clear()
         self.waiting.clear()
         self._unwatched.clear()
-        self.actions.append(Done(record))
+        if record is None and changed is None and self.lease is not None:
+            self.actions.append(GiveBack(self.lease))
+        self.actions.append(Done(record, changed))
 
     # ---- resting -------------------------------------------------------------------------------------------------------------------
 
@@ -595,6 +673,11 @@ class Computation:
             state = _FINAL_STATES[node.outcome[0]]
             text = node.text if state == "rejected" else ""
             self._observe(PromiseSettled(self.origin, node.id, self.now_ms / 1000, state, False, text))
+
+
+def _told(kind: str, name: str, arguments: str | None) -> str:
+    """A call, for people: `run load(3)`."""
+    return kind if kind in {"sleep", "promise"} and kind == name else f"{kind} {name}" + ("" if arguments is None else f"({arguments})")
 
 
 def error_text(record: PromiseRecord) -> str:

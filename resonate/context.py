@@ -10,6 +10,7 @@ from inspect import isfunction
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from resonate.coroutine import LFC, LFI, RFC, RFI, Command, Composed, plain_function
+from resonate.loggers import ContextLogger
 from resonate.options import Options
 
 if TYPE_CHECKING:
@@ -42,25 +43,26 @@ class Context:
     41
     """
 
-    __slots__ = ("_children", "_dependencies", "_logger", "_registry", "id", "info")
+    __slots__ = ("_children", "_cid", "_dependencies", "_log_level", "_registry", "id", "info")
 
-    def __init__(self, id: str, info: Info, registry: Registry, dependencies: Dependencies) -> None:
+    def __init__(
+        self, id: str, info: Info, registry: Registry, dependencies: Dependencies, *, cid: str = "", log_level: int = logging.NOTSET
+    ) -> None:
         self.id = id
+        self._cid = cid or id
+        self._log_level = log_level
         self.info = info
         self._children = 0
         self._registry = registry
         self._dependencies = dependencies
-        self._logger: logging.LoggerAdapter[logging.Logger] | None = None
 
     def __repr__(self) -> str:
         return f"Context(id={self.id!r}, attempt={self.info.attempt})"
 
     @property
-    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
-        """A standard logger (`resonate.functions`) whose lines begin with the id of this execution."""
-        if self._logger is None:
-            self._logger = _IdAdapter(logging.getLogger("resonate.functions"), {"promise": self.id})
-        return self._logger
+    def logger(self) -> ContextLogger:
+        """A standard logger whose lines begin with the run and the id of this execution, at the client's log level."""
+        return ContextLogger(self._cid, self.id, self._log_level)
 
     @property
     def time(self) -> Time:
@@ -181,11 +183,6 @@ def _checked(func: Callable[..., Any]) -> Callable[..., Any]:
     if not isfunction(raw):
         raise ValueError("provided callable must be a function")
     return raw
-
-
-class _IdAdapter(logging.LoggerAdapter[logging.Logger]):
-    def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
-        return f"[{(self.extra or {}).get('promise')}] {msg}", kwargs
 
 
 class Time:

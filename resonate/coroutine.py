@@ -37,7 +37,10 @@ class Promise[T]:
 class Command[T]:
     """One durable operation of a run: its id in the call graph, what to call, with what, and under which options."""
 
-    __slots__ = ("args", "arguments", "func", "id", "key", "kind", "kwargs", "name", "option", "param", "seconds", "target", "version")
+    __slots__ = (
+        "args", "arguments", "fingerprint", "func", "has_own_id", "id", "key", "kind", "kwargs", "name", "option", "param", "seconds",
+        "target", "version",
+    )  # fmt: skip
 
     gives_value: bool
     """Whether yielding it gives the value (a call) or a Promise (an invocation)."""
@@ -55,11 +58,13 @@ class Command[T]:
         self.option = option
         self.version = version
         self.seconds = seconds
-        # Made by the runtime when the command is yielded: the key and what is stored with the promise, where it goes, its label.
+        self.has_own_id = False
+        # Made when the command is yielded: the key and what is stored with the promise, where it goes, its label, its arguments' text.
         self.key: str | None = id
         self.param: Encoded = NOTHING
         self.target: str | None = None
         self.arguments: tuple[tuple[str, str], ...] = ()
+        self.fingerprint: str | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(id={self.id!r}, {self.name})"
@@ -68,7 +73,8 @@ class Command[T]:
         given = {name: value for name, value in changes.items() if value is not None}
         for name, value in given.items():
             check_option(name, value)
-        self.id = given.pop("id", self.id)
+        if "id" in given:
+            self.id, self.has_own_id = given.pop("id"), True
         self.option = self.option.merge(**given)
         return self
 

@@ -79,5 +79,22 @@ class RunStuck(RuntimeError):
     """Every part of a run waits for another part of the same run, so none can ever go on."""
 
 
+class CodeChanged(RuntimeError):
+    """A run that was taken up again meets another call under an id than the one that is recorded there. Nothing of the run is settled or
+    lost: it goes on as soon as a worker has code again that makes the recorded calls. `recorded` and `called` are the two sides.
+    """
+
+    def __init__(self, promise_id: str, recorded: str, called: str) -> None:
+        super().__init__(
+            f"{promise_id} is recorded as {recorded}, but the code now makes it {called}. The run was stopped before that call, and "
+            "nothing of it is lost. Register the function as it was (or the new one under another `version`) to go on, cancel the run, "
+            "or launch another id. What differs from one execution to the next belongs into a step, as `yield ctx.time.time()`."
+        )
+        self.promise_id, self.recorded, self.called = promise_id, recorded, called
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.promise_id, self.recorded, self.called))
+
+
 class StepEnded(RuntimeError):
     """A durable function raised `SystemExit`, `KeyboardInterrupt` or the like. Only that function fails; the process goes on."""

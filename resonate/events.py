@@ -76,3 +76,10 @@ class RunResumed(Event):
 @dataclass(frozen=True, slots=True)
 class LeaseLost(Event):
     """Another worker owns the run now; this process has dropped it without settling anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunHalted(Event):
+    """The code makes another call than the one recorded under an id: the run `id` waits, unsettled, for the code that it began with."""
+
+    error: str

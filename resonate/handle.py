@@ -94,6 +94,11 @@ class Handle[T]:
             else:
                 self._fail(outcome.value)
 
+    def _orphan(self, error: Exception) -> None:
+        """In the child of a fork, where the future's lock may be held by a thread that is not there."""
+        self._future = Future()
+        self._fail(error)
+
     def _fail(self, error: Exception) -> None:
         self._take(self._future.set_exception, error)
 

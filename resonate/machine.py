@@ -194,23 +194,26 @@ class Machine:
     def _create_leased(self, operation: CreateLeased, now: int) -> tuple[PromiseRecord, Lease | None]:
         is_new = operation.promise.id not in self.promises
         record = self._create(operation.promise, now, sends=False)
-        if not is_new or record.target is None:
+        if record.target is None or not (is_new or operation.adopt):
             return record, None
         task = self.tasks[f"__invoke:{record.id}"]
-        self._claim(task, operation.pid, operation.ttl, now)
+        if is_new:
+            self._claim(task, operation.pid, operation.ttl, now)
+        elif (task.state, task.pid, task.counter) != ("CLAIMED", operation.pid, 1):
+            return record, None
         return record, Lease(record.id, task.id, task.counter)
 
     def _get(self, operation: GetPromise, now: int) -> PromiseRecord:
         return self._touch(self._promise(operation.id), now)
 
     def _settle(self, operation: SettlePromise, now: int) -> PromiseRecord:
-        if operation.lease is not None:
-            self._check_lease(operation.lease)
         known = self._promise(operation.id)
+        # A request that is repeated because its reply was lost must not be refused for what it did itself: ending the lease.
+        is_repeated = operation.adopt and known.state == operation.state and known.key_for_complete == operation.key is not None
+        if operation.lease is not None and not is_repeated:
+            self._check_lease(operation.lease)
         if known.state == "PENDING" and known.timeout <= now:
             known = self._expire(known, now)
-            if known.state == "RESOLVED" and not operation.adopt:
-                raise refusal(40301, f"promise {known.id} is resolved already")
         if known.state != "PENDING":
             if operation.adopt or _repeats(operation, known):
                 return known
@@ -302,16 +305,20 @@ class Machine:
         return record, callback
 
     def _park(self, operation: Park, now: int) -> list[PromiseRecord]:
-        self._check_lease(operation.lease)
+        lease = operation.lease
+        task = self.tasks.get(lease.task)
+        if task is not None and (task.state, task.counter) == ("COMPLETED", lease.counter) and self._promise(lease.root).state == "PENDING":
+            return []  # repeated, as above: while a run is pending nothing but parking completes its task
+        self._check_lease(lease)
         records = [self._touch(self._promise(promise_id), now) for promise_id in operation.promises]
         settled = [record for record in records if record.state != "PENDING"]
         if settled:
             return settled
-        root = operation.lease.root
+        root = lease.root
         for record in records:
             callback_id = f"__resume:{root}:{record.id}"
             self._listen(record, CallbackRecord(callback_id, "resume", record.id, root, operation.recv, operation.timeout, now))
-        self._complete(CompleteTask(operation.lease.task, operation.lease.counter), now)
+        self._complete(CompleteTask(lease.task, lease.counter), now)
         return []
 
     # ---- tasks ---------------------------------------------------------------------------------------------------------------------
@@ -319,7 +326,8 @@ class Machine:
     def _claim_task(self, operation: ClaimTask, now: int) -> Claimed:
         task = self._task(operation.id)
         root = self._touch(self._promise(task.root), now)  # a run that is over has no open task
-        if task.state == "CLAIMED":
+        is_repeated = operation.adopt and (task.pid, task.counter) == (operation.pid, operation.counter)
+        if task.state == "CLAIMED" and not is_repeated:
             raise refusal(40306, f"task {task.id} is claimed already")
         if task.state in ("COMPLETED", "TIMEDOUT"):
             raise refusal(40307, f"task {task.id} is completed already")

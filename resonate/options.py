@@ -14,7 +14,9 @@ from resonate.retry_policies import Exponential, Never
 
 ONE_YEAR_S = 31_536_000
 _NO_TAGS: Mapping[str, str] = {}
-_DEFAULT_POLICIES: dict[bool, RetryPolicy] = {True: Never(), False: Exponential()}
+STEP_POLICY: RetryPolicy = Exponential()
+"""How a function that is no composition of durable steps is retried, unless told otherwise."""
+_DEFAULT_POLICIES: dict[bool, RetryPolicy] = {True: Never(), False: STEP_POLICY}
 
 
 @dataclass(frozen=True, slots=True)

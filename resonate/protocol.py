@@ -26,6 +26,14 @@ ERROR_TEXT_LIMIT = 400
 """Characters of an error's text in an event."""
 TRACEBACK_TEXT_LIMIT = 8_000
 """Characters of a remote traceback that travel with a rejected promise."""
+FINGERPRINT_TEXT_LIMIT = 96
+"""Characters of the recorded text of a call's arguments."""
+FINGERPRINT_ITEMS_LIMIT = 1_000
+"""Values inside a call's arguments that this text is made of."""
+STOPPED_RUN_PAUSE_S = 15.0
+"""A run that was stopped because its code has changed is tried again after this time."""
+LOGGED_VALUE_LIMIT = 100
+"""Characters of an argument list or a value in a log line."""
 VALUE_DEPTH_LIMIT = 200
 """Levels of nesting that a stored value may have."""
 WORKERS_LIMIT = 32
@@ -34,6 +42,8 @@ STEPS_IN_A_ROW_LIMIT = 1024
 """Steps that a worker takes of one run before it lets another run have a turn."""
 WAIT_SLICE_S = 0.1
 """A blocked caller looks up this often, so that an interrupt is answered at once on every platform."""
+FORK_WAIT_LIMIT_S = 1.0
+"""A fork waits this long for a store's operation to end, so that the child has no half of it."""
 TIMER_SLICE_S = 60.0
 """No timer sleeps longer than this without looking at the clock again."""
 MESSAGE_SOURCE_PAUSE_S = 0.1
@@ -186,6 +196,8 @@ class CreateLeased:
     promise: CreatePromise
     pid: str
     ttl: int
+    adopt: bool = False
+    """Answered as before where it was applied before: its reply may have been lost on the way."""
 
 
 @dataclass(slots=True)
@@ -249,6 +261,8 @@ class ClaimTask:
     counter: int
     pid: str
     ttl: int
+    adopt: bool = False
+    """A claim that this process holds already is given again: the reply to the first may have been lost on the way."""
 
 
 @dataclass(slots=True)

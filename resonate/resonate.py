@@ -9,6 +9,7 @@ import os
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Protocol, Self, overload
 
@@ -40,6 +41,8 @@ from resonate.protocol import (
 )
 from resonate.registry import Registry
 from resonate.runtime import Runtime
+from resonate.steps import Steps
+from resonate.stores.face import checked_text
 from resonate.stores.local import LocalStore
 from resonate.stores.promises import PromiseStore
 from resonate.stores.schedules import ScheduleStore
@@ -88,13 +91,12 @@ class Resonate:
             raise ValueError(f"ttl must be a positive number of seconds, got {ttl}")
         if workers is not None and workers < 0:
             raise ValueError(f"workers must not be negative, got {workers}")
-        if log_level not in (logging.NOTSET, "NOTSET"):
-            logging.getLogger("resonate").setLevel(log_level.upper() if isinstance(log_level, str) else log_level)
         self._shared = _Shared(
             store or LocalStore(), registry or Registry(), dependencies or Dependencies(), pid or uuid.uuid4().hex, group, ttl,
             min(WORKERS_LIMIT, workers or os.cpu_count() or 1), message_source,
+            logging.getLevelNamesMapping()[log_level.upper()] if isinstance(log_level, str) else log_level,
         )  # fmt: skip
-        self._options = Options()
+        self._options = Options(target=group)  # whoever takes a run over belongs to the group that it was launched in
 
     @classmethod
     def local(
@@ -103,13 +105,24 @@ class Resonate:
     ) -> Self:  # fmt: skip
         """A client whose promises live in the memory of this process.
 
-        `ttl` is the lease in seconds, `workers` how many functions run at once (at most 32; without it, as many as there are processors).
+        `ttl` is the lease in seconds, `workers` how many functions run at once (at most 32; without it, as many as there are processors),
+        `log_level` what is said about executions on standard error: a level of `logging` or its name.
+
+        >>> with Resonate.local(log_level="ERROR") as resonate:
+        ...     resonate.start()
         """
         return cls(dependencies=dependencies, group=group, log_level=log_level, pid=pid, registry=registry, ttl=ttl, workers=workers)
 
     def __repr__(self) -> str:
         shared = self._shared
         return f"Resonate({shared.store.where[1]}, group={shared.group!r}, {len(shared.registry.functions())} functions)"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     # ---- what belongs to a client ----------------------------------------------------------------------------------------------------
 
@@ -247,8 +260,7 @@ class Resonate:
 
     def get(self, id: str) -> Handle[Any]:
         """A handle of a promise that exists; `ResonateStoreError` (40400) when there is none."""
-        _expect("id", id, str)
-        handle = self._handle(id)
+        handle = self._handle(checked_text("id", id))
         self._shared.runtime().watch(handle)
         return handle
 
@@ -323,7 +335,7 @@ class _Shared:
 
     def __init__(
         self, store: LocalStore, registry: Registry, dependencies: Dependencies, pid: str, group: str, ttl_s: int, workers: int,
-        source: MessageSource | None,
+        source: MessageSource | None, log_level: int,
     ) -> None:  # fmt: skip
         self.store = store
         self.source = source
@@ -334,8 +346,10 @@ class _Shared:
         self.ttl_s = ttl_s
         self.observers = Observers()
         self._workers = workers
+        self._log_level = log_level
         self._runtime: Runtime | None = None
         self._lock = threading.Lock()
+        _CLIENTS.add(self)
 
     def runtime(self) -> Runtime:
         """The running runtime; started on first use, anew after a stop."""
@@ -344,8 +358,11 @@ class _Shared:
             return runtime
         with self._lock:
             if self._runtime is None:
+                steps = Steps(
+                    self.registry, self.dependencies, self.observers, self.store.address, log_level=self._log_level, encoder=DEFAULT
+                )
                 made = Runtime(
-                    self.store, self.registry, self.dependencies, self.observers, pid=self.pid, group=self.group, ttl_s=self.ttl_s,
+                    self.store, self.registry, self.observers, steps, pid=self.pid, group=self.group, ttl_s=self.ttl_s,
                     workers=self._workers, source=self.source,
                 )  # fmt: skip
                 made.start()
@@ -358,6 +375,27 @@ class _Shared:
             runtime, self._runtime = self._runtime, None
         if runtime is not None:
             runtime.stop(timeout_s)
+
+    def after_fork(self) -> None:
+        """In the child of a fork: begin anew on the next use, as a process of its own."""
+        runtime, self._runtime = self._runtime, None
+        self._lock = threading.Lock()
+        self.observers = Observers()
+        self.pid = f"{self.pid}-{os.getpid()}"
+        if runtime is not None:
+            runtime.after_fork()
+
+
+_CLIENTS: weakref.WeakSet[_Shared] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for shared in list(_CLIENTS):
+        shared.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Function[**P, R]:
@@ -464,7 +502,7 @@ class _Registering(Protocol):
 
 
 def _checked(id: Any, func: Any) -> str | Callable[..., Any]:
-    _expect("id", id, str)
+    checked_text("id", id)
     if not isinstance(func, str) and not callable(func):
         raise TypeError(f"func must be a function or the name of one, got {type(func).__name__}")
     return func if isinstance(func, str) else plain_function(func)

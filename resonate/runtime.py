@@ -19,42 +19,36 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from types import CoroutineType, GeneratorType
 from typing import Any
 
 from resonate.computation import (
     BLOCKED,
     CALLING,
     ENDING,
-    NO_VALUE,
     RETRYING,
     Call,
     Close,
     Computation,
     Done,
-    Node,
+    GiveBack,
     Observe,
     Send,
     Step,
     Stuck,
     Wake,
+    Warn,
 )
-from resonate.context import Context, Info
-from resonate.coroutine import LFC, LFI, RFC, RFI, Command, Promise
-from resonate.dependencies import Dependencies
-from resonate.encoders import DEFAULT, encode_call, encode_error, encoder_for, safe_text
-from resonate.errors import NotDurable, ResonateShutdownError, StepEnded, ValueNotStorable
+from resonate.coroutine import LFI, Command
+from resonate.encoders import DEFAULT
+from resonate.errors import CodeChanged, ResonateShutdownError
 from resonate.events import AttemptStarted, Event
 from resonate.handle import Handle
-from resonate.labels import label_arguments, label_data
-from resonate.models.durable_promise import outcome_of
+from resonate.labels import label_arguments
 from resonate.models.message_source import MessageSource
-from resonate.models.result import Ok
 from resonate.observers import Observers
 from resonate.protocol import (
-    ERROR_TEXT_LIMIT,
     MESSAGE_SOURCE_PAUSE_S,
-    NOTHING,
+    STOPPED_RUN_PAUSE_S,
     TIMEOUT_LIMIT_MS,
     Claimed,
     ClaimTask,
@@ -62,6 +56,7 @@ from resonate.protocol import (
     CreatePromise,
     DropTask,
     Heartbeat,
+    Lease,
     Message,
     NotifyMessage,
     Operation,
@@ -71,28 +66,13 @@ from resonate.protocol import (
     TaskMessage,
 )
 from resonate.registry import Registry
+from resonate.steps import Steps
 from resonate.stores.local import LocalStore
 from resonate.timers import Timers
 from resonate.wire.legacy import message_from_wire
 from resonate.workers import Workers
 
 logger = logging.getLogger("resonate")
-
-_COMMANDS = frozenset((LFC, LFI, RFC, RFI))
-_PLAIN = frozenset((int, float, str, bool, type(None)))
-Stepped = tuple[Any, ...]
-"""What became of a step: an event method of Computation and its arguments."""
-
-
-class Frame:
-    """One attempt at a node's function, as the driver keeps it."""
-
-    __slots__ = ("context", "generator", "variables")
-
-    def __init__(self, context: Context, variables: contextvars.Context) -> None:
-        self.context = context
-        self.variables = variables
-        self.generator: Any = None
 
 
 class Run:
@@ -117,15 +97,15 @@ class Runtime:
     """Runs computations over one store. Owned by one `Resonate`; started once, stopped once."""
 
     def __init__(
-        self, store: LocalStore, registry: Registry, dependencies: Dependencies, observers: Observers, *, pid: str, group: str,
-        ttl_s: float, workers: int, source: MessageSource | None = None,
+        self, store: LocalStore, registry: Registry, observers: Observers, steps: Steps, *, pid: str, group: str, ttl_s: float,
+        workers: int, source: MessageSource | None = None,
     ) -> None:  # fmt: skip
         self._store = store
         self._source = source
         self._end_listening: Callable[[], None] = lambda: None
         self._registry = registry
-        self._dependencies = dependencies
         self._observers = observers
+        self._steps = steps
         self._pid = pid
         # Nobody else can take over what lives in this process's memory, so there a lease lasts as long as the process.
         self._ttl_ms = TIMEOUT_LIMIT_MS if store.sole_owner else int(ttl_s * 1000)
@@ -133,12 +113,13 @@ class Runtime:
         self._address = source.anycast if source else f"poll://any@{group}/{pid}"
         self._notice_address = source.unicast if source else f"poll://uni@{group}/{pid}"
         self._runs: dict[str, Run] = {}
+        self._halted: dict[str, tuple[CodeChanged, Lease]] = {}
         self._handles: dict[str, list[Handle[Any]]] = {}
         self._interested: dict[str, list[Run]] = {}
         self._lock = threading.Lock()
         self._inbox: deque[Message] = deque()
         self._here = threading.local()  # how deep this thread is in drives of this runtime
-        self._workers: Workers[Job] = Workers(workers, self._perform)
+        self._workers: Workers[Job] = Workers(workers, self._perform, steps.close_loop)
         self._timers = Timers("resonate-timers")
         self._callbacks = Timers("resonate-callbacks")
         self._beating = False
@@ -166,7 +147,7 @@ class Runtime:
         if self._source is not None:
             self._source.stop()
         self._store.stop(max(0.0, deadline - time.monotonic()))
-        leases = [run.computation.lease for run in list(self._runs.values())]
+        leases = [run.computation.lease for run in list(self._runs.values())] + [lease for _, lease in self._halted.values()]
         self._store.call([DropTask(lease.task, lease.counter) for lease in leases if lease is not None])
         if not self._workers.stop(max(0.0, deadline - time.monotonic())):
             logger.warning("stopped while a function was still running; its result will be dropped")
@@ -176,12 +157,20 @@ class Runtime:
             for handle in handles:
                 handle._fail(ResonateShutdownError(f"the client was stopped before {handle.id} was settled"))
 
+    def after_fork(self) -> None:
+        """In the child of a fork: the threads and the runs are the parent's, so what waits for them here waits in vain."""
+        self._stopped = True
+        for handles in list(self._handles.values()):
+            for handle in handles:
+                handle._orphan(ResonateShutdownError(f"{handle.id} goes on in the process that this one was forked from"))
+
     # ---- what callers ask for --------------------------------------------------------------------------------------------------------
 
     def launch(self, promise: CreatePromise, command: Command[Any], handle: Handle[Any]) -> None:
         """Create a run and begin it here; where its promise exists already, wait for that instead. Raises what the store refuses with."""
-        create = CreateLeased(promise, self._pid, self._ttl_ms)
+        create = CreateLeased(promise, self._pid, self._ttl_ms, adopt=not self._store.in_place)
         self._add_handle(handle)
+        self._offer_again(promise.id)  # its code may have been mended
         created, _ = self._store.call((create, Subscribe(promise.id, self._pid, self._notice_address, TIMEOUT_LIMIT_MS)))
         if isinstance(created, Exception):
             self._drop_handle(handle)
@@ -193,8 +182,9 @@ class Runtime:
         elif lease is not None:
             if self._observers:
                 command.arguments = label_arguments(command.func, command.args, command.kwargs)
-            run = self._add_run(record, command)
-            run.mailbox.append((Computation.start, (lease,)))
+            run, is_new = self._add_run(record, command)
+            if is_new:
+                run.mailbox.append((Computation.start, (lease,)))
             jobs.append((run, None))  # a worker drives it: an interrupt of the caller must not hit a computation half-way
         self._work_off(jobs)
 
@@ -212,6 +202,8 @@ class Runtime:
         record = answers[-1][0]
         if record.state != "PENDING":
             self._settle_handles(record, inline=True)
+        elif handle.id in self._halted:
+            self._fail_handles(handle.id, self._halted[handle.id][0])
         self._work_off([])
 
     def blocking(self) -> AbstractContextManager[None]:
@@ -237,12 +229,12 @@ class Runtime:
 
     # ---- driving ---------------------------------------------------------------------------------------------------------------------
 
-    def _add_run(self, record: PromiseRecord, command: Command[Any]) -> Run:
+    def _add_run(self, record: PromiseRecord, command: Command[Any]) -> tuple[Run, bool]:
         computation = Computation(record, command, pid=self._pid, address=self._address, notice_address=self._notice_address)
         run = Run(computation, contextvars.copy_context())
-        self._runs[run.id] = run
+        there = self._runs.setdefault(run.id, run)  # a lease may be given twice, to two threads that launch the same run
         self._keep_alive()
-        return run
+        return there, there is run
 
     def _post(self, run: Run, jobs: list[Job], event: Callable[..., None], *arguments: Any) -> None:
         run.mailbox.append((event, arguments))
@@ -271,7 +263,6 @@ class Runtime:
         actions = computation.actions
         while actions:
             action = actions.popleft()
-            kind = type(action)
             if isinstance(action, Send):
                 if type(action.operation) is Subscribe:
                     answer = self._subscribe(run, action.operation)
@@ -285,10 +276,17 @@ class Runtime:
             elif isinstance(action, Wake):
                 self._timers.after(action.delay_s, lambda node=action.node: self._bring(run, Computation.woke, node))  # type: ignore[misc]
             elif isinstance(action, Stuck):
-                computation.stuck(encode_error(action.error, DEFAULT))
-            elif kind is Done:
-                self._runs.pop(run.id, None)
+                computation.stuck(self._steps.encode_error(action.error))
+            elif isinstance(action, Warn):
+                self._steps.warn(run.id, action.node.id, action.text)
+            elif isinstance(action, GiveBack):
+                self._store.call((DropTask(action.lease.task, action.lease.counter),))
+            elif isinstance(action, Done):
+                if self._runs.get(run.id) is run:
+                    del self._runs[run.id]
                 self._lose_interest(run)
+                if action.changed is not None:
+                    self._halt(run, action.changed)
                 if action.record is not None and not self._store.in_place:
                     # A store that answers later may tell later too; our own settlement is news enough.
                     self._inbox.append(NotifyMessage(self._notice_address, action.record))
@@ -329,12 +327,26 @@ class Runtime:
         run.computation.finished = True
         run.computation.actions.clear()
         self._runs.pop(run.id, None)
-        with self._lock:
-            handles = self._handles.pop(run.id, [])
         shutdown = ResonateShutdownError(f"{run.id} was dropped because of a fault in the runtime: {error!r}")
         shutdown.__cause__ = error
-        for handle in handles:
-            handle._fail(shutdown)
+        self._fail_handles(run.id, shutdown)
+
+    # ---- runs whose code has changed -------------------------------------------------------------------------------------------------
+
+    def _halt(self, run: Run, error: CodeChanged) -> None:
+        """Keep a run from going on with other code than it began with. Nothing of it is settled: it is tried again after a while."""
+        lease = run.computation.lease
+        assert lease is not None
+        self._halted[run.id] = (error, lease)
+        self._steps.warn(run.id, run.id, str(error))
+        self._fail_handles(run.id, error)
+        self._timers.after(STOPPED_RUN_PAUSE_S, lambda: self._offer_again(run.id))
+
+    def _offer_again(self, run_id: str) -> None:
+        _, lease = self._halted.pop(run_id, (None, None))
+        if lease is not None:
+            self._store.call((DropTask(lease.task, lease.counter),))
+            self._work_off([])
 
     # ---- messages and handles --------------------------------------------------------------------------------------------------------
 
@@ -384,6 +396,7 @@ class Runtime:
             interested = self._interested.pop(record.id, ())
         for run in interested:
             self._post(run, jobs, Computation.noticed, record)
+        self._halted.pop(record.id, None)
         own = self._runs.get(record.id)
         if own is not None:
             self._post(own, jobs, Computation.settled_outside, record)
@@ -392,22 +405,26 @@ class Runtime:
         """Claim the work that a message offers. Losing the race for it is normal."""
         if self._stopped:
             return
-        claimed = self._store.call((ClaimTask(message.id, message.counter, self._pid, self._ttl_ms),))[0]
+        claim = ClaimTask(message.id, message.counter, self._pid, self._ttl_ms, adopt=not self._store.in_place)
+        claimed = self._store.call((claim,))[0]
         if not isinstance(claimed, Claimed):
             logger.debug("task %s is not ours: %s", message.id, claimed)
             return
-        run = self._runs.get(claimed.root.id)
-        if run is not None:
-            self._post(run, jobs, Computation.resumed, claimed.lease, claimed.leaf)
+        there = self._runs.get(claimed.root.id)
+        if there is not None:
+            self._post(there, jobs, Computation.resumed, claimed.lease, claimed.leaf)
             return
         try:
             command = self._invocation(claimed.root)
         except Exception as error:
-            value = encode_error(error, DEFAULT)
+            value = self._steps.encode_error(error)
             self._store.call((SettlePromise(claimed.root.id, "REJECTED", value, claimed.root.id, adopt=True, lease=claimed.lease),))
             return
-        run = self._add_run(claimed.root, command)
-        self._post(run, jobs, Computation.start, claimed.lease)
+        run, is_new = self._add_run(claimed.root, command)
+        if is_new:
+            self._post(run, jobs, Computation.start, claimed.lease)
+        else:
+            self._post(run, jobs, Computation.resumed, claimed.lease, claimed.leaf)
         news = self._store.call((Subscribe(run.id, self._pid, self._notice_address, TIMEOUT_LIMIT_MS),))[0]
         if not isinstance(news, Exception) and news[0].state != "PENDING":
             self._post(run, jobs, Computation.settled_outside, news[0])
@@ -440,6 +457,12 @@ class Runtime:
             if kept:
                 self._handles[handle.id] = kept
 
+    def _fail_handles(self, promise_id: str, error: Exception) -> None:
+        with self._lock:
+            handles = self._handles.pop(promise_id, ())
+        for handle in handles:
+            self._callbacks.after(0.0, lambda handle=handle: handle._fail(error))  # type: ignore[misc]
+
     def _settle_handles(self, record: PromiseRecord, *, inline: bool = False) -> None:
         """Bring an outcome to whoever holds a handle. A user's callback or encoder may block: none of our threads waits for it."""
         with self._lock:
@@ -462,21 +485,18 @@ class Runtime:
             self._store.call((Heartbeat(self._pid),))
             self._keep_alive()
 
-    # ---- user code: called by workers, with no lock and no right to drive -------------------------------------------------------------
+    # ---- jobs: done by workers, with no lock and no right to drive ------------------------------------------------------------------
 
     def _perform(self, job: Job) -> list[Job]:
         run, action = job
         jobs: list[Job] = []
-        if action is not None and run.computation.finished:
-            self._close(action.node.frame)  # canceled or lost while it stood in the queue: it is not begun any more
-        elif isinstance(action, Step):
-            self._post(run, jobs, *self._step(run, action.node, action.source))
-        elif isinstance(action, Call):
-            self._post(run, jobs, *self._call(run, action.node))
-        elif action is None:
+        if action is None:
             self._drive(run, jobs)
+        elif isinstance(action, Close) or run.computation.finished:
+            # The rest of a run that was canceled or lost while this stood in the queue: it is not begun any more.
+            self._steps.close(action.node.frame)
         else:
-            self._close(action.node.frame)
+            self._post(run, jobs, *self._steps.perform(run.id, run.computation.origin, run.variables, action))
         if self._inbox:
             self._read_inbox(jobs)
         if len(jobs) > 1:
@@ -485,167 +505,6 @@ class Runtime:
             jobs.sort(key=_goes_on)
         return jobs
 
-    def _call(self, run: Run, node: Node) -> Stepped:
-        command = node.command
-        assert command is not None
-        assert command.func is not None
-        info = Info(node.attempt, command.key, command.option.tags, node.deadline / 1000, command.version)
-        frame = node.frame = Frame(Context(node.id, info, self._registry, self._dependencies), run.variables.copy())
-        if self._observers:
-            limit = self._attempts_limit(command)
-            self._observers.publish(AttemptStarted(run.computation.origin, node.id, time.time(), node.attempt, limit))
-        try:
-            result = frame.variables.run(command.func, frame.context, *command.args, **command.kwargs)
-        except BaseException as error:  # whatever user code raises is that function's failure, never the thread's
-            # Arguments that do not fit are raised by the call itself, before a line of the function ran: no attempt will do better.
-            return self._failure(node, error, may_retry=error.__traceback__ is None or error.__traceback__.tb_next is not None)
-        if isinstance(result, (GeneratorType, CoroutineType)):
-            frame.generator = result
-            return self._advance(run, node, frame, result.send, None)
-        return self._success(node, result)
-
-    def _step(self, run: Run, node: Node, source: Node | Promise[Any]) -> Stepped:
-        frame: Frame = node.frame
-        if isinstance(source, Promise):
-            return self._advance(run, node, frame, frame.generator.send, source)
-        try:
-            value, error = self._outcome(source)
-        except BaseException as damaged:
-            value, error = None, damaged
-        if error is not None:
-            return self._advance(run, node, frame, frame.generator.throw, error)
-        return self._advance(run, node, frame, frame.generator.send, value)
-
-    def _outcome(self, node: Node) -> tuple[Any, BaseException | None]:
-        """(value, None) or (None, error) of a settled node. Raises when what is stored cannot be read."""
-        if node.failure is not None:
-            return None, node.failure
-        if node.raw is not NO_VALUE:
-            return (None, node.raw) if node.outcome is not None and node.outcome[0] == "REJECTED" else (node.raw, None)
-        assert node.record is not None
-        outcome = outcome_of(node.record, encoder_for(node.command.option.encoder if node.command else None))
-        return (outcome.value, None) if isinstance(outcome, Ok) else (None, outcome.value)
-
-    def _advance(self, run: Run, node: Node, frame: Frame, resume: Callable[[Any], Any], value: Any) -> Stepped:
-        while True:
-            try:
-                yielded = frame.variables.run(resume, value)
-            except StopIteration as stop:
-                return self._success(node, stop.value)
-            except BaseException as error:  # as above
-                return self._failure(node, error)
-            if type(yielded) in _COMMANDS:
-                try:
-                    self._prepare(yielded)
-                except BaseException as error:
-                    resume, value = frame.generator.throw, error  # raised where the command was yielded
-                    continue
-                return Computation.yielded, node, yielded
-            if type(yielded) is Promise and yielded.cid == run.id:
-                return Computation.yielded, node, yielded
-            self._close(frame)
-            return self._failure(node, _not_durable(node, yielded, run.id))
-
-    def _prepare(self, command: Command[Any]) -> None:
-        """What only user code or encoders can say of a command. Raises `ValueNotStorable` when its arguments cannot be stored."""
-        option = command.option
-        observed = bool(self._observers)
-        if command.kind == "run":
-            if observed:
-                command.arguments = label_arguments(command.func, command.args, command.kwargs)
-            command.key = option.key_for(command.id)
-            return
-        if command.kind == "sleep":
-            command.key = command.id
-            command.param = DEFAULT.encode(None)
-            command.arguments = (("secs", f"{command.kwargs['secs']:g}"),)
-            return
-        command.key = option.key_for(command.id)
-        encoder = encoder_for(option.encoder)
-        if command.kind == "promise":
-            command.param = encoder.encode(command.args[0]) if command.args[0] is not None else NOTHING
-            command.arguments = label_data(command.args[0]) if observed else ()
-            return
-        command.version = option.version or command.version
-        command.target = self._store.address(option.target)
-        command.param = encode_call(encoder, command.name, command.args, command.kwargs, command.version)
-        if observed:
-            command.arguments = label_arguments(self._registry.find(command.name), command.args, command.kwargs)
-
-    def _success(self, node: Node, value: Any) -> Stepped:
-        command = node.command
-        assert command is not None
-        if not command.option.durable:
-            return Computation.returned, node, NOTHING, value
-        try:
-            encoded = encoder_for(command.option.encoder).encode(value)
-        except BaseException as error:  # the user's encoder may raise anything
-            return self._failure(node, _not_storable(command, error))
-        return Computation.returned, node, encoded, value if type(value) in _PLAIN else NO_VALUE
-
-    def _failure(self, node: Node, error: BaseException, *, may_retry: bool = True) -> Stepped:
-        command = node.command
-        assert command is not None
-        if not isinstance(error, Exception):
-            ended = StepEnded(
-                f"{command.name} raised {type(error).__name__}({safe_text(error)}). A durable function cannot end its process: "
-                "return a value, or raise an Exception."
-            )
-            ended.__cause__ = error
-            error = ended
-        text = f"{type(error).__name__}: {safe_text(error)}"[:ERROR_TEXT_LIMIT]
-        delay = self._retry_delay(command, node.attempt, error) if may_retry else None
-        durable = command.option.durable
-        encoded = encode_error(error, encoder_for(command.option.encoder)) if durable else NOTHING
-        return Computation.failed, node, encoded, NO_VALUE if durable else error, text, delay, self._attempts_limit(command)
-
-    def _retry_delay(self, command: Command[Any], attempt: int, error: Exception) -> float | None:
-        if isinstance(error, (NotDurable, StepEnded, ValueNotStorable, *command.option.non_retryable_exceptions)):
-            return None
-        assert command.func is not None
-        try:
-            delay = command.option.policy_for(command.func).next(attempt)
-            return None if delay is None or delay != delay else max(0.0, float(delay))  # noqa: PLR0124 (not a number)
-        except BaseException:
-            logger.exception("the retry policy of %s failed; there is no further attempt", command.name)
-            return None
-
-    def _attempts_limit(self, command: Command[Any]) -> int | None:
-        assert command.func is not None
-        try:
-            retries = getattr(command.option.policy_for(command.func), "max_retries", 0)
-        except BaseException:
-            return None
-        return int(retries) + 1 if isinstance(retries, int) and retries < 1_000_000 else None
-
-    def _close(self, frame: Frame | None) -> None:
-        """Close a generator that nobody waits for; what its `finally` blocks raise is told to the log alone."""
-        if frame is None or frame.generator is None:
-            return
-        try:
-            frame.variables.run(frame.generator.close)
-        except BaseException as error:  # a generator that yields on while it is closed, or raises anything
-            logger.warning("closing %s failed: %r", frame.context.id, error)
-
 
 def _goes_on(job: Job) -> bool:
     return isinstance(job[1], Step)
-
-
-def _not_storable(command: Command[Any], error: BaseException) -> Exception:
-    why = str(error) if isinstance(error, ValueNotStorable) else f"its encoder raised {type(error).__name__}: {safe_text(error)}"
-    refused = ValueNotStorable(f"the result of `{command.name}` cannot be stored: {why}")
-    refused.__cause__ = error
-    return refused
-
-
-def _not_durable(node: Node, yielded: Any, run_id: str) -> NotDurable:
-    name = node.command.name if node.command else node.id
-    if type(yielded) is Promise:
-        return NotDurable(f"{name} awaited the promise {yielded.id}, which belongs to the run {yielded.cid}, not to {run_id}. "
-                          "Ask for its outcome by `ctx.rpc`, or share a promise by `ctx.promise(id=...)`.")  # fmt: skip
-    kind = type(yielded).__name__
-    return NotDurable(
-        f"{name} ({node.id}) yielded a `{kind}`, which is no durable command. Yield what `ctx` gives: "
-        "`yield ctx.run(f, x)`, `ctx.begin_run`, `ctx.rpc`, `ctx.sleep(1.0)`, `ctx.promise()`, or a promise that one of them gave."
-    )

@@ -27,11 +27,14 @@ class _Handover:
 
 
 class Workers[Job]:
-    """A pool of `count` threads. `perform(job)` does a job and gives the jobs that follow from it; the last is done next, at once."""
+    """A pool of `count` threads. `perform(job)` does a job and gives the jobs that follow from it; the last is done next, at
+    once. `ending()` is called by each thread before it ends.
+    """
 
-    def __init__(self, count: int, perform: Callable[[Job], list[Job]]) -> None:
+    def __init__(self, count: int, perform: Callable[[Job], list[Job]], ending: Callable[[], None] = lambda: None) -> None:
         self._count = count
         self._perform = perform
+        self._ending = ending
         self._queue: SimpleQueue[Any] = SimpleQueue()
         self._here = threading.local()
         self._threads: set[threading.Thread] = set()
@@ -95,6 +98,7 @@ class Workers[Job]:
                     return
                 self._do(job)
         finally:
+            self._ending()
             with self._lock:
                 self._threads.discard(threading.current_thread())
 

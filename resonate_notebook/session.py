@@ -25,7 +25,7 @@ class Session:
     def __init__(self) -> None:
         wanted = os.environ.get("RESONATE_NOTEBOOK_RENDER", "auto").lower()
         self.settings = Settings(render=wanted if wanted in RENDERS else "auto")
-        self.client = Resonate.local()
+        self.client = Resonate.local(log_level="CRITICAL")  # what becomes of calls is drawn; lines of a log would land in random cells
         self.follower = Follower(self.client, self.settings, detail=actions.detail, answer=actions.answer)
         self.shell = get_ipython()
         self.cells = 0  # How many have begun; `execution_count` stands still where a client stores no history, as nbval's.

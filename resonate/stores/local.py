@@ -8,8 +8,10 @@ in SDK 0.6.7); of several, the one that is addressed.
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -25,6 +27,7 @@ from resonate.models.encoder import Encoder
 from resonate.models.message_source import MessageSource
 from resonate.models.router import Router
 from resonate.protocol import (
+    FORK_WAIT_LIMIT_S,
     NOTHING,
     TIMER_SLICE_S,
     Claimed,
@@ -93,6 +96,7 @@ class LocalStore:
         self.promises = PromiseStore(self)
         self.tasks = TaskStore(self)
         self.schedules = ScheduleStore(self)
+        _STORES.add(self)
 
     @property
     def encoder(self) -> Encoder | None:
@@ -214,8 +218,16 @@ class LocalStore:
 
     notify = tick
 
-    def after_fork(self) -> None:
-        """In the child of a fork: the threads and receivers are the parent's, and the lock may have been held by one of them."""
+    def before_fork(self) -> bool:
+        """Let no operation be half done in the copy that a fork makes; whether that was reached in time."""
+        return self._lock.acquire(timeout=FORK_WAIT_LIMIT_S)
+
+    def after_fork(self, *, was_held: bool, is_child: bool) -> None:
+        """Go on in the parent. The child has the promises as they were, and no threads and receivers: those are the parent's."""
+        if not is_child:
+            if was_held:
+                self._lock.release()
+            return
         self._lock = threading.Lock()
         self._receivers, self._sources = (), {}
         self._timers, self._tick_at = None, None
@@ -323,3 +335,23 @@ def _address(recv: str, schemes: tuple[str, ...] | None = ("poll", "local")) -> 
         return None
     cast, _, group = parts.netloc.rpartition("@")
     return cast or "any", unquote(group), unquote(parts.path.removeprefix("/"))
+
+
+_STORES: weakref.WeakSet[LocalStore] = weakref.WeakSet()
+_held: list[LocalStore] = []
+
+
+def _before_fork() -> None:
+    _held.extend(store for store in list(_STORES) if store.before_fork())
+
+
+def _after_fork(is_child: bool) -> None:
+    for store in list(_STORES):
+        store.after_fork(was_held=store in _held, is_child=is_child)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=lambda: _after_fork(is_child=False), after_in_child=lambda: _after_fork(is_child=True)
+    )

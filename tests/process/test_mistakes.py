@@ -113,25 +113,29 @@ def test_awaiting_another_runs_promise(client: Resonate) -> None:
         assert name in str(error)
 
 
-def test_awaiting_what_asyncio_gives(client: Resonate) -> None:
-    """An `async def` that awaits something of asyncio is told what to await."""
+@pytest.mark.parametrize("order", ["before", "after"])
+def test_awaiting_what_asyncio_gives(client: Resonate, order: str) -> None:
+    """An `async def` that awaits something of asyncio beside a durable call is told what to await instead."""
     import asyncio
 
     async def top(ctx):
-        await asyncio.sleep(0.001)
+        for what in (asyncio.sleep(0.001), ctx.run(value, 1))[:: 1 if order == "before" else -1]:
+            await what
 
-    assert isinstance(failure(client, top), (NotDurable, RuntimeError))
+    error = failure(client, top)
+    assert isinstance(error, NotDurable)
+    assert "ctx.sleep" in str(error)
 
 
 def test_forgetting_to_yield_is_harmless(client: Resonate) -> None:
-    """A command that is not yielded does nothing; returning one is told as not storable."""
+    """A command that is not yielded does nothing; returning one is told as what it is."""
 
     def top(ctx):
         return ctx.run(value, 1)
 
     error = failure(client, top)
-    assert isinstance(error, ValueNotStorable)
-    assert "LFC" in str(error)
+    assert isinstance(error, NotDurable)
+    assert "yield" in str(error)
 
 
 @pytest.mark.parametrize("method", ["rpc", "begin_rpc"])

@@ -1,0 +1,402 @@
+"""Carries out pieces of user code: calls functions, continues generators and coroutines, and says what became of it.
+
+Called by workers, under no lock and with no right to drive. Whatever user code raises, `SystemExit` too, is that function's failure and
+never the thread's. Each piece ends in what happened next: an event method of `Computation` and its arguments.
+
+A coroutine is driven like a generator, by `send`, without an event loop. Only until its first durable call it runs in a private one, so
+that an `async def` that makes none (a step that fetches something) may await what it likes; after that call, or before another one, a
+foreign awaitable is an error that names the durable way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Generator
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from typing import Any
+
+from resonate.computation import NO_VALUE, Call, Computation, Node, Step
+from resonate.context import Context, Info
+from resonate.coroutine import LFC, LFI, RFC, RFI, Command, Promise
+from resonate.dependencies import Dependencies
+from resonate.encoders import DEFAULT, encode_call, encode_error, encoder_for, safe_text
+from resonate.errors import NotDurable, StepEnded, ValueNotStorable
+from resonate.events import AttemptStarted
+from resonate.fingerprint import fingerprint
+from resonate.labels import label_arguments, label_data, short_text
+from resonate.loggers import ContextLogger, is_enabled
+from resonate.models.durable_promise import outcome_of
+from resonate.models.encoder import Encoder
+from resonate.models.result import Ok
+from resonate.observers import Observers
+from resonate.options import STEP_POLICY
+from resonate.protocol import ERROR_TEXT_LIMIT, LOGGED_VALUE_LIMIT, NOTHING, Encoded
+from resonate.registry import Registry
+
+logger = logging.getLogger("resonate")
+
+COMMANDS = frozenset((LFC, LFI, RFC, RFI))
+_PLAIN = frozenset((int, float, str, bool, type(None)))
+_NO_LOOP = re.compile("no (running|current) event loop")
+Stepped = tuple[Any, ...]
+"""What became of a piece of user code: an event method of Computation and its arguments."""
+
+
+class Frame:
+    """One attempt at a node's function, as it is kept between its steps."""
+
+    __slots__ = ("awaited_asyncio", "context", "generator", "is_durable", "variables")
+
+    def __init__(self, context: Context, variables: contextvars.Context) -> None:
+        self.context = context
+        self.variables = variables
+        self.generator: Any = None  # or a coroutine
+        self.is_durable = False  # it has made a durable call
+        self.awaited_asyncio = False
+
+
+class Steps:
+    """User code of one client's runs."""
+
+    def __init__(
+        self, registry: Registry, dependencies: Dependencies, observers: Observers, address: Callable[[str], str], *, log_level: int,
+        encoder: Encoder,
+    ) -> None:  # fmt: skip
+        self._registry = registry
+        self._dependencies = dependencies
+        self._observers = observers
+        self._address = address
+        self._log_level = log_level
+        self._encoder = encoder
+        self._here = threading.local()  # this worker's event loop
+
+    def perform(self, run_id: str, origin: str, variables: contextvars.Context, action: Call | Step) -> Stepped:
+        """Carry out one action of a computation."""
+        if isinstance(action, Step):
+            return self._step(run_id, action.node, action.source)
+        return self._call(run_id, origin, variables, action.node)
+
+    def close(self, frame: Frame | None) -> None:
+        """Close a generator that nobody waits for; what its `finally` blocks raise is told to the log alone."""
+        if frame is None or frame.generator is None:
+            return
+        try:
+            frame.variables.run(frame.generator.close)
+        except BaseException as error:  # a generator that yields on while it is closed, or raises anything
+            logger.warning("closing %s failed: %r", frame.context.id, error)
+
+    def encode_error(self, error: BaseException) -> Encoded:
+        """A raised error as the value of a rejected promise."""
+        return encode_error(error, self._encoder)
+
+    def warn(self, run_id: str, promise_id: str, text: str) -> None:
+        """Say something about an execution in its own log."""
+        ContextLogger(run_id, promise_id, self._log_level).warning("%s", text)
+
+    # ---- calling and continuing ----------------------------------------------------------------------------------------------------
+
+    def _call(self, run_id: str, origin: str, variables: contextvars.Context, node: Node) -> Stepped:
+        command = node.command
+        assert command is not None
+        assert command.func is not None
+        info = Info(node.attempt, command.key, command.option.tags, node.deadline / 1000, command.version)
+        context = Context(node.id, info, self._registry, self._dependencies, cid=run_id, log_level=self._log_level)
+        frame = node.frame = Frame(context, variables.copy())
+        if self._observers:
+            limit = self._attempts_limit(command, frame)
+            self._observers.publish(AttemptStarted(origin, node.id, time.time(), node.attempt, limit))
+        self._say(logging.DEBUG, run_id, node, "started")
+        try:
+            result = frame.variables.run(command.func, context, *command.args, **command.kwargs)
+        except BaseException as error:  # whatever user code raises is that function's failure, never the thread's
+            # Arguments that do not fit are raised by the call itself, before a line of the function ran: no attempt will do better.
+            return self._failure(run_id, node, error, may_retry=error.__traceback__ is None or error.__traceback__.tb_next is not None)
+        if isinstance(result, GeneratorType):
+            frame.generator = result
+            return self._advance(run_id, node, frame, result.send, None)
+        if isinstance(result, CoroutineType):
+            frame.generator = result
+            return self._advance(run_id, node, frame, self._in_loop(frame), None, in_loop=True)
+        return self._success(run_id, node, result)
+
+    def _step(self, run_id: str, node: Node, source: Node | Promise[Any]) -> Stepped:
+        frame: Frame = node.frame
+        if isinstance(source, Promise):
+            return self._advance(run_id, node, frame, frame.generator.send, source)
+        try:
+            value, error = self._outcome(source)
+        except BaseException as damaged:
+            value, error = None, damaged
+        if error is not None:
+            return self._advance(run_id, node, frame, frame.generator.throw, error)
+        return self._advance(run_id, node, frame, frame.generator.send, value)
+
+    def _outcome(self, node: Node) -> tuple[Any, BaseException | None]:
+        """(value, None) or (None, error) of a settled node. Raises when what is stored cannot be read."""
+        if node.failure is not None:
+            return None, node.failure
+        if node.raw is not NO_VALUE:
+            return (None, node.raw) if node.outcome is not None and node.outcome[0] == "REJECTED" else (node.raw, None)
+        assert node.record is not None
+        outcome = outcome_of(node.record, encoder_for(node.command.option.encoder if node.command else None, self._encoder))
+        return (outcome.value, None) if isinstance(outcome, Ok) else (None, outcome.value)
+
+    def _advance(
+        self, run_id: str, node: Node, frame: Frame, resume: Callable[[Any], Any], value: Any, *, in_loop: bool = False
+    ) -> Stepped:
+        while True:
+            try:
+                yielded = resume(value) if in_loop else frame.variables.run(resume, value)
+            except StopIteration as stop:
+                return self._success(run_id, node, stop.value)
+            except BaseException as error:  # as above
+                return self._failure(run_id, node, _durable_way(node, frame, error))
+            kind = type(yielded)
+            if kind is Promise and yielded.cid == run_id:
+                frame.is_durable = True
+                return Computation.yielded, node, yielded
+            if kind not in COMMANDS:
+                wrong: BaseException = _not_durable(node, frame, yielded, run_id)
+            elif frame.awaited_asyncio:
+                wrong = _mixed(node)
+            else:
+                frame.is_durable = True
+                try:
+                    self._prepare(yielded)
+                except BaseException as error:
+                    wrong = error
+                else:
+                    return Computation.yielded, node, yielded
+            if isinstance(wrong, NotDurable):
+                self.close(frame)
+                return self._failure(run_id, node, wrong)
+            resume, value, in_loop = frame.generator.throw, wrong, False  # raised where the command was yielded
+
+    # ---- coroutines before their first durable call ----------------------------------------------------------------------------------
+
+    def _in_loop(self, frame: Frame) -> Callable[[Any], Any]:
+        """What begins a coroutine inside a private event loop; it gives the first command, or StopIteration with the value."""
+
+        def begin(_: Any) -> Any:
+            loop = self._loop()
+            try:
+                is_over, outcome = loop.run_until_complete(loop.create_task(_first_part(frame), context=frame.variables))
+            except BaseException:
+                self._discard_loop(loop)
+                raise
+            if frame.awaited_asyncio:
+                self._discard_loop(loop)  # with whatever it left running
+            if is_over:
+                raise StopIteration(outcome)
+            return outcome
+
+        return begin
+
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        loop: asyncio.AbstractEventLoop | None = getattr(self._here, "loop", None)
+        if loop is None:
+            loop = self._here.loop = asyncio.new_event_loop()
+        return loop
+
+    def _discard_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._here.loop = None
+        try:
+            left = asyncio.all_tasks(loop)
+            for task in left:
+                task.cancel()
+            if left:
+                loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            loop.close()
+
+    def close_loop(self) -> None:
+        """Close this worker's event loop, if it has one; called where the worker ends."""
+        loop = getattr(self._here, "loop", None)
+        if loop is not None:
+            self._discard_loop(loop)
+
+    # ---- what a command carries ------------------------------------------------------------------------------------------------------
+
+    def _prepare(self, command: Command[Any]) -> None:
+        """What only user code or encoders can say of a command. Raises `ValueNotStorable` when its arguments cannot be stored."""
+        option = command.option
+        observed = bool(self._observers)
+        if command.kind == "run":
+            if observed:
+                command.arguments = label_arguments(command.func, command.args, command.kwargs)
+            command.fingerprint = fingerprint(command.args, command.kwargs) if option.durable else None
+            command.key = option.key_for(command.id)
+            return
+        if command.kind == "sleep":
+            command.key = command.id
+            command.param = DEFAULT.encode(None)
+            command.arguments = (("secs", f"{command.kwargs['secs']:g}"),)
+            return
+        command.key = option.key_for(command.id)
+        encoder = encoder_for(option.encoder, self._encoder)
+        if command.kind == "promise":
+            command.param = encoder.encode(command.args[0]) if command.args[0] is not None else NOTHING
+            command.arguments = label_data(command.args[0]) if observed else ()
+            return
+        command.version = option.version or command.version
+        command.target = self._address(option.target)
+        command.param = encode_call(encoder, command.name, command.args, command.kwargs, command.version)
+        command.fingerprint = fingerprint(command.args, command.kwargs)
+        if observed:
+            command.arguments = label_arguments(self._registry.find(command.name), command.args, command.kwargs)
+
+    # ---- endings -----------------------------------------------------------------------------------------------------------------------
+
+    def _success(self, run_id: str, node: Node, value: Any) -> Stepped:
+        command = node.command
+        assert command is not None
+        option = command.option
+        if isinstance(value, AsyncGeneratorType) or type(value) in COMMANDS:
+            return self._failure(run_id, node, _not_begun(command, value))
+        self._say(logging.DEBUG, run_id, node, "returned %s", value)
+        if not option.durable:
+            return Computation.returned, node, NOTHING, value
+        try:
+            encoded = encoder_for(option.encoder, self._encoder).encode(value)
+        except BaseException as error:  # the user's encoder may raise anything
+            return self._failure(run_id, node, _not_storable(command, error))
+        # A plain value is handed on as it is, where reading it back would give the same.
+        return Computation.returned, node, encoded, value if type(value) in _PLAIN and option.encoder is None else NO_VALUE
+
+    def _failure(self, run_id: str, node: Node, error: BaseException, *, may_retry: bool = True) -> Stepped:
+        command = node.command
+        assert command is not None
+        if not isinstance(error, Exception):
+            ended = StepEnded(
+                f"{command.name} raised {type(error).__name__}({safe_text(error)}). A durable function cannot end its process: "
+                "return a value, or raise an Exception."
+            )
+            ended.__cause__ = error
+            error = ended
+        text = f"{type(error).__name__}: {safe_text(error)}"[:ERROR_TEXT_LIMIT]
+        delay = self._retry_delay(command, node, error) if may_retry else None
+        if delay is None:
+            self._say(logging.ERROR, run_id, node, "failed for good: %s", text)
+        else:
+            self._say(logging.WARNING, run_id, node, "failed and is called again in %s s: %s", delay, text)
+        durable = command.option.durable
+        encoded = encode_error(error, encoder_for(command.option.encoder, self._encoder)) if durable else NOTHING
+        raw = NO_VALUE if durable else error
+        return Computation.failed, node, encoded, raw, text, delay, self._attempts_limit(command, node.frame)
+
+    def _retry_delay(self, command: Command[Any], node: Node, error: Exception) -> float | None:
+        if isinstance(error, (NotDurable, StepEnded, ValueNotStorable, *command.option.non_retryable_exceptions)):
+            return None
+        try:
+            delay = self._policy(command, node.frame).next(node.attempt)
+            return None if delay is None or delay != delay else max(0.0, float(delay))  # noqa: PLR0124 (not a number)
+        except BaseException:
+            logger.exception("the retry policy of %s failed; there is no further attempt", command.name)
+            return None
+
+    def _attempts_limit(self, command: Command[Any], frame: Frame | None) -> int | None:
+        try:
+            retries = getattr(self._policy(command, frame), "max_retries", 0)
+        except BaseException:
+            return None
+        return int(retries) + 1 if isinstance(retries, int) and retries < 1_000_000 else None
+
+    @staticmethod
+    def _policy(command: Command[Any], frame: Frame | None) -> Any:
+        assert command.func is not None
+        if frame is not None and frame.awaited_asyncio and command.option.retry_policy is None:
+            return STEP_POLICY  # an `async def` that is a step, not made of steps
+        return command.option.policy_for(command.func)
+
+    def _say(self, level: int, run_id: str, node: Node, text: str, *values: Any) -> None:
+        if is_enabled(self._log_level, level) and node.command is not None:
+            given = fingerprint(node.command.args, node.command.kwargs)[:LOGGED_VALUE_LIMIT]
+            shown = [each if type(each) in _PLAIN else short_text(each, LOGGED_VALUE_LIMIT) for each in values]
+            ContextLogger(run_id, node.id, self._log_level).log(
+                level, f"%s(%s), attempt %s, {text}", node.command.name, given, node.attempt, *shown
+            )
+
+
+async def _first_part(frame: Frame) -> tuple[bool, Any]:
+    """Drive a coroutine in an event loop up to its first durable call: (False, command), or (True, value) where it makes none."""
+    return await _FirstPart(frame)
+
+
+class _FirstPart:
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+
+    def __await__(self) -> Generator[Any, Any, tuple[bool, Any]]:
+        frame, coroutine = self._frame, self._frame.generator
+        resume, value = coroutine.send, None
+        while True:
+            try:
+                yielded = resume(value)
+            except StopIteration as stop:
+                return True, stop.value
+            if yielded is not None and getattr(yielded, "_asyncio_future_blocking", None) is None:
+                return False, yielded  # nothing that an event loop understands
+            frame.awaited_asyncio = True
+            try:
+                resume, value = coroutine.send, (yield yielded)
+            except BaseException as error:
+                resume, value = coroutine.throw, error
+
+
+def _durable_way(node: Node, frame: Frame, error: BaseException) -> BaseException:
+    """The error itself, or one that says what to write instead where asyncio found no event loop."""
+    if not (isinstance(error, RuntimeError) and isinstance(frame.generator, CoroutineType) and _NO_LOOP.search(str(error))):
+        return error
+    wrong = NotDurable(f"{_name(node)} ({node.id}) awaited something of asyncio after a durable call. {_INSTEAD}")
+    wrong.__cause__ = error
+    return wrong
+
+
+_INSTEAD = (
+    "Write `await ctx.sleep(1.0)` for asyncio.sleep; for asyncio.gather begin each call, `p = await ctx.begin_run(f, x)`, and then "
+    "`await p`; put other asynchronous code into an `async def` of its own and call it by `await ctx.run(f, x)`."
+)
+
+
+def _name(node: Node) -> str:
+    return node.command.name if node.command else node.id
+
+
+def _mixed(node: Node) -> NotDurable:
+    return NotDurable(
+        f"{_name(node)} ({node.id}) awaited something of asyncio and then made a durable call. Taken up again after a crash, it would "
+        f"await that once more. {_INSTEAD}"
+    )
+
+
+def _not_begun(command: Command[Any], value: Any) -> NotDurable:
+    if isinstance(value, AsyncGeneratorType):
+        return NotDurable(f"{command.name} is an `async def` with `yield` in it. Write `await ctx.run(...)`, or `def` without `async`.")
+    return NotDurable(f"{command.name} returned a call that was never made. Write `return (yield ctx.run(...))`, or `await` it.")
+
+
+def _not_storable(command: Command[Any], error: BaseException) -> Exception:
+    why = str(error) if isinstance(error, ValueNotStorable) else f"its encoder raised {type(error).__name__}: {safe_text(error)}"
+    refused = ValueNotStorable(f"the result of `{command.name}` cannot be stored: {why}")
+    refused.__cause__ = error
+    return refused
+
+
+def _not_durable(node: Node, frame: Frame, yielded: Any, run_id: str) -> NotDurable:
+    name = _name(node)
+    if type(yielded) is Promise:
+        return NotDurable(f"{name} awaited the promise {yielded.id}, which belongs to the run {yielded.cid}, not to {run_id}. "
+                          "Ask for its outcome by `ctx.rpc`, or share a promise by `ctx.promise(id=...)`.")  # fmt: skip
+    kind = type(yielded).__name__
+    if isinstance(frame.generator, CoroutineType):
+        return NotDurable(f"{name} ({node.id}) awaited something (a `{kind}`) that is no durable call. {_INSTEAD}")
+    return NotDurable(
+        f"{name} ({node.id}) yielded a `{kind}`, which is no durable command. Yield what `ctx` gives: "
+        "`yield ctx.run(f, x)`, `ctx.begin_run`, `ctx.rpc`, `ctx.sleep(1.0)`, `ctx.promise()`, or a promise that one of them gave."
+    )
