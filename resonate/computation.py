@@ -59,7 +59,6 @@ from resonate.events import (
     PromiseCreated,
     PromiseSettled,
     RetryScheduled,
-    RunHalted,
     RunResumed,
     RunSuspended,
 )
@@ -395,7 +394,6 @@ class Computation:
         record: PromiseRecord = answer
         changed = self._compare(node, record)
         if changed is not None:
-            self._observe(RunHalted(self.origin, self.root.id, self.now_ms / 1000, str(changed)))
             self._finish(None, changed)
             return
         node.deadline = record.timeout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import random
 import time
@@ -251,8 +252,12 @@ class Random:
         return self._draw("triangular", low, high, mode)
 
     def _draw(self, method: str, *args: Any) -> LFC[Any]:
-        return self._ctx._recorded(f"random.{method}", _draw, method, *args)
+        return self._ctx._recorded(f"random.{method}", _draws(method), *args)
 
 
-def _draw(ctx: Context, method: str, *args: Any) -> Any:
-    return getattr(ctx.get_dependency("resonate:random", random), method)(*args)
+@functools.cache
+def _draws(method: str) -> Callable[..., Any]:
+    def draw(ctx: Context, *args: Any) -> Any:
+        return getattr(ctx.get_dependency("resonate:random", random), method)(*args)
+
+    return draw

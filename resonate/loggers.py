@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 FUNCTIONS = logging.getLogger("resonate.functions")
+FUNCTIONS.setLevel(1)  # each client's own level decides
 _FORMAT = "[%(asctime)s] [%(levelname)s] [%(cid)s] [%(id)s] %(message)s"
 
 
@@ -56,5 +57,4 @@ def functions_logger() -> logging.Logger:
         handler.setFormatter(logging.Formatter(_FORMAT, "%Y-%m-%d %H:%M:%S"))
         FUNCTIONS.addHandler(handler)
         FUNCTIONS.propagate = False
-        FUNCTIONS.setLevel(1)  # each client's own level decides
     return FUNCTIONS

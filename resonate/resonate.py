@@ -300,6 +300,8 @@ class Resonate:
             elif isinstance(param, dict) and "func" in param:
                 known = self.registry.find(param["func"])
                 arguments = label_arguments(known, tuple(param.get("args") or ()), dict(param.get("kwargs") or {}))
+            elif lineage.arguments:
+                arguments = (("", lineage.arguments),)
         except (ValueError, TypeError):
             arguments = (("", "<unreadable>"),)
         created = PromiseCreated(

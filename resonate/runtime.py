@@ -41,7 +41,7 @@ from resonate.computation import (
 from resonate.coroutine import LFI, Command
 from resonate.encoders import DEFAULT
 from resonate.errors import CodeChanged, ResonateShutdownError
-from resonate.events import AttemptStarted, Event
+from resonate.events import AttemptStarted, Event, RunHalted
 from resonate.handle import Handle
 from resonate.labels import label_arguments
 from resonate.models.message_source import MessageSource
@@ -113,7 +113,7 @@ class Runtime:
         self._address = source.anycast if source else f"poll://any@{group}/{pid}"
         self._notice_address = source.unicast if source else f"poll://uni@{group}/{pid}"
         self._runs: dict[str, Run] = {}
-        self._halted: dict[str, tuple[CodeChanged, Lease]] = {}
+        self._halted: dict[str, tuple[RunHalted, CodeChanged, Lease]] = {}
         self._handles: dict[str, list[Handle[Any]]] = {}
         self._interested: dict[str, list[Run]] = {}
         self._lock = threading.Lock()
@@ -147,7 +147,7 @@ class Runtime:
         if self._source is not None:
             self._source.stop()
         self._store.stop(max(0.0, deadline - time.monotonic()))
-        leases = [run.computation.lease for run in list(self._runs.values())] + [lease for _, lease in self._halted.values()]
+        leases = [run.computation.lease for run in list(self._runs.values())] + [lease for _, _, lease in self._halted.values()]
         self._store.call([DropTask(lease.task, lease.counter) for lease in leases if lease is not None])
         if not self._workers.stop(max(0.0, deadline - time.monotonic())):
             logger.warning("stopped while a function was still running; its result will be dropped")
@@ -203,7 +203,7 @@ class Runtime:
         if record.state != "PENDING":
             self._settle_handles(record, inline=True)
         elif handle.id in self._halted:
-            self._fail_handles(handle.id, self._halted[handle.id][0])
+            self._fail_handles(handle.id, self._halted[handle.id][1])
         self._work_off([])
 
     def blocking(self) -> AbstractContextManager[None]:
@@ -212,7 +212,7 @@ class Runtime:
 
     def live_events(self, origin: str) -> list[Event]:
         """What is under way in this process of the call graph of `origin`: the attempts that have begun."""
-        events: list[Event] = []
+        events: list[Event] = [event for event, _, _ in list(self._halted.values()) if event.run == origin]
         for run in list(self._runs.values()):
             if run.computation.origin != origin:
                 continue
@@ -337,13 +337,15 @@ class Runtime:
         """Keep a run from going on with other code than it began with. Nothing of it is settled: it is tried again after a while."""
         lease = run.computation.lease
         assert lease is not None
-        self._halted[run.id] = (error, lease)
+        event = RunHalted(run.computation.origin, run.id, time.time(), str(error))
+        self._halted[run.id] = (event, error, lease)
+        self._observers.publish(event)
         self._steps.warn(run.id, run.id, str(error))
         self._fail_handles(run.id, error)
         self._timers.after(STOPPED_RUN_PAUSE_S, lambda: self._offer_again(run.id))
 
     def _offer_again(self, run_id: str) -> None:
-        _, lease = self._halted.pop(run_id, (None, None))
+        _, _, lease = self._halted.pop(run_id, (None, None, None))
         if lease is not None:
             self._store.call((DropTask(lease.task, lease.counter),))
             self._work_off([])

@@ -317,7 +317,7 @@ class Steps:
     def _say(self, level: int, run_id: str, node: Node, text: str, *values: Any) -> None:
         if is_enabled(self._log_level, level) and node.command is not None:
             given = fingerprint(node.command.args, node.command.kwargs)[:LOGGED_VALUE_LIMIT]
-            shown = [each if type(each) in _PLAIN else short_text(each, LOGGED_VALUE_LIMIT) for each in values]
+            shown = [each[:LOGGED_VALUE_LIMIT] if type(each) is str else short_text(each, LOGGED_VALUE_LIMIT) for each in values]
             ContextLogger(run_id, node.id, self._log_level).log(
                 level, f"%s(%s), attempt %s, {text}", node.command.name, given, node.attempt, *shown
             )

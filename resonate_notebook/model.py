@@ -25,7 +25,7 @@ import heapq
 from collections import deque
 from typing import Any, Final, NamedTuple
 
-from resonate.events import AttemptStarted, Event, PromiseCreated, PromiseSettled, RetryScheduled
+from resonate.events import AttemptStarted, Event, PromiseCreated, PromiseSettled, RetryScheduled, RunHalted
 
 
 class Look(NamedTuple):
@@ -178,7 +178,7 @@ class RunModel:
     def _take(self, event: Event) -> Node | None:
         if isinstance(event, PromiseCreated):
             return self._create(event)
-        if isinstance(event, (AttemptStarted, RetryScheduled, PromiseSettled)):
+        if isinstance(event, (AttemptStarted, RetryScheduled, RunHalted, PromiseSettled)):
             node = self._by_id.get(event.id)
             if node is None:
                 self._keep_aside(event.id, event)
@@ -223,7 +223,12 @@ class RunModel:
         self._show(node)
         return node
 
-    def _attempt(self, node: Node, event: AttemptStarted | RetryScheduled) -> None:
+    def _attempt(self, node: Node, event: AttemptStarted | RetryScheduled | RunHalted) -> None:
+        if isinstance(event, RunHalted):  # it is tried again, perhaps with mended code
+            if event.at >= node.progress_at:
+                node.fact, node.due_at, node.error, node.progress_at = "retrying", None, event.error, event.at
+                self._show(node)
+            return
         failed = isinstance(event, RetryScheduled)
         progress = 2 * event.attempt + failed
         if progress <= node.progress and event.at <= node.progress_at:
