@@ -25,6 +25,7 @@ from resonate.labels import label_arguments, label_data
 from resonate.models.encoder import Encoder
 from resonate.models.message_source import MessageSource
 from resonate.models.retry_policy import RetryPolicy
+from resonate.models.store import Store
 from resonate.observers import Observers, Subscription
 from resonate.options import Options, check_option
 from resonate.protocol import (
@@ -42,7 +43,8 @@ from resonate.protocol import (
 from resonate.registry import Registry
 from resonate.runtime import Runtime
 from resonate.steps import Steps
-from resonate.stores.face import checked_text
+from resonate.stores.face import Backend, checked_text
+from resonate.stores.foreign import ForeignStore
 from resonate.stores.local import LocalStore
 from resonate.stores.promises import PromiseStore
 from resonate.stores.schedules import ScheduleStore
@@ -71,7 +73,7 @@ class Resonate:
     def __init__(
         self, *, dependencies: Dependencies | None = None, group: str = "default", log_level: int | str = logging.NOTSET,
         message_source: MessageSource | None = None, pid: str | None = None, registry: Registry | None = None,
-        store: LocalStore | None = None, ttl: int = 10, workers: int | None = None,
+        store: LocalStore | Store | None = None, ttl: int = 10, workers: int | None = None,
     ) -> None:  # fmt: skip
         _expect("dependencies", dependencies, Dependencies, optional=True)
         _expect("group", group, str)
@@ -80,19 +82,21 @@ class Resonate:
             raise TypeError(f"message_source must be `MessageSource | None`, got {type(message_source).__name__}")
         _expect("pid", pid, str, optional=True)
         _expect("registry", registry, Registry, optional=True)
-        _expect("store", store, LocalStore, optional=True)
+        _expect("store", store, (LocalStore, Store), optional=True)
         _expect("ttl", ttl, int)
         _expect("workers", workers, int, optional=True)
         if isinstance(log_level, str) and log_level.upper() not in _LOG_LEVELS:
             raise ValueError(f"log_level must be one of {', '.join(_LOG_LEVELS)}, got {log_level!r}")
         if message_source is not None and store is None:
             raise ValueError("a message_source needs the store that it belongs to: Resonate(store=store, message_source=...)")
+        if store is not None and not isinstance(store, LocalStore) and message_source is None:
+            raise ValueError(f"a {type(store).__name__} needs its message_source: Resonate(store=store, message_source=...)")
         if ttl <= 0:
             raise ValueError(f"ttl must be a positive number of seconds, got {ttl}")
         if workers is not None and workers < 0:
             raise ValueError(f"workers must not be negative, got {workers}")
         self._shared = _Shared(
-            store or LocalStore(), registry or Registry(), dependencies or Dependencies(), pid or uuid.uuid4().hex, group, ttl,
+            _backend(store), registry or Registry(), dependencies or Dependencies(), pid or uuid.uuid4().hex, group, ttl,
             min(WORKERS_LIMIT, workers or os.cpu_count() or 1), message_source,
             logging.getLevelNamesMapping()[log_level.upper()] if isinstance(log_level, str) else log_level,
         )  # fmt: skip
@@ -129,12 +133,14 @@ class Resonate:
     @property
     def promises(self) -> PromiseStore:
         """Promises by id: get, create, resolve, reject, cancel, search."""
-        return self._shared.store.promises
+        promises: PromiseStore = self._shared.store.promises
+        return promises
 
     @property
     def schedules(self) -> ScheduleStore:
         """Promises to be made at given times: create, get, delete, search."""
-        return self._shared.store.schedules
+        schedules: ScheduleStore = self._shared.store.schedules
+        return schedules
 
     @property
     def registry(self) -> Registry:
@@ -336,7 +342,7 @@ class _Shared:
     """What all copies of a client share: the store, the functions, and the runtime once it is started."""
 
     def __init__(
-        self, store: LocalStore, registry: Registry, dependencies: Dependencies, pid: str, group: str, ttl_s: int, workers: int,
+        self, store: Backend, registry: Registry, dependencies: Dependencies, pid: str, group: str, ttl_s: int, workers: int,
         source: MessageSource | None, log_level: int,
     ) -> None:  # fmt: skip
         self.store = store
@@ -501,6 +507,12 @@ class _Registering(Protocol):
     """`register(name=..., version=...)`, which waits for its function."""
 
     def __call__[**P, R](self, func: Callable[P, R], /) -> Function[P, R]: ...
+
+
+def _backend(store: LocalStore | Store | None) -> Backend:
+    if store is None:
+        return LocalStore()
+    return store if isinstance(store, LocalStore) else ForeignStore(store)
 
 
 def _checked(id: Any, func: Any) -> str | Callable[..., Any]:

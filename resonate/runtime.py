@@ -67,7 +67,7 @@ from resonate.protocol import (
 )
 from resonate.registry import Registry
 from resonate.steps import Steps
-from resonate.stores.local import LocalStore
+from resonate.stores.face import Backend
 from resonate.timers import Timers
 from resonate.wire.legacy import message_from_wire
 from resonate.workers import Workers
@@ -97,7 +97,7 @@ class Runtime:
     """Runs computations over one store. Owned by one `Resonate`; started once, stopped once."""
 
     def __init__(
-        self, store: LocalStore, registry: Registry, observers: Observers, steps: Steps, *, pid: str, group: str, ttl_s: float,
+        self, store: Backend, registry: Registry, observers: Observers, steps: Steps, *, pid: str, group: str, ttl_s: float,
         workers: int, source: MessageSource | None = None,
     ) -> None:  # fmt: skip
         self._store = store

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from resonate.protocol import ID_LIMIT, SEARCH_LIMIT, Encoded, Operation, refusal
@@ -25,6 +25,48 @@ class Answers(Protocol):
 
     def call(self, operations: Sequence[Operation]) -> list[Any]:
         """Carry out operations in order; a refused one's answer is the error itself."""
+        ...
+
+
+class Backend(Protocol):
+    """What the runtime needs of a store."""
+
+    promises: Any
+    schedules: Any
+
+    @property
+    def in_place(self) -> bool:
+        """Whether answers come at once, in the calling thread."""
+        ...
+
+    @property
+    def sole_owner(self) -> bool:
+        """Whether no other process can see these promises, so that nobody else can take a run over."""
+        ...
+
+    @property
+    def where(self) -> tuple[str, str]:
+        """What kind of place it is, and how it is called."""
+        ...
+
+    def call(self, operations: Sequence[Operation], /) -> list[Any]:
+        """Carry out operations in order. Each answer stands at its operation's place; a refused one is the error itself."""
+        ...
+
+    def address(self, target: str, /) -> str:
+        """The address of a logical target, as promises carry it."""
+        ...
+
+    def listen(self, group: str, id: str, receive: Callable[[Any], None], /) -> Callable[[], None]:
+        """Hand messages to `receive` from now on; gives what ends it."""
+        ...
+
+    def start(self) -> None:
+        """Begin to act by itself."""
+        ...
+
+    def stop(self, timeout_s: float = 0.0, /) -> None:
+        """Act no more by itself."""
         ...
 
 
