@@ -24,14 +24,19 @@ that names no lease is not fenced (as the legacy protocol has it), which is safe
 from __future__ import annotations
 
 import heapq
+import itertools
 import re
+from array import array
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from resonate.protocol import (
     ID_LIMIT,
     NOTHING,
+    PUT_AWAY_LIMIT,
+    RESIDENT_LIMIT,
     SEARCH_LIMIT,
     TASK_CLAIM_WINDOW_MS,
     TASK_RETRY_MS,
@@ -77,6 +82,34 @@ _OPEN = ("INIT", "ENQUEUED", "CLAIMED")
 _TEMPLATE = re.compile(r"\{\{\s*\.(id|timestamp)\s*\}\}")
 
 
+class Archive(Protocol):
+    """Where the machine leaves what is settled and over. Nothing in it changes any more."""
+
+    def keep(self, promises: Iterable[tuple[int, PromiseRecord]], /) -> None:
+        """Take settled promises over, each with its number in the order of creation."""
+        ...
+
+    def keep_tasks(self, tasks: Iterable[TaskRecord], /) -> None:
+        """Take tasks over that are done with."""
+        ...
+
+    def promise(self, promise_id: str, /) -> PromiseRecord | None:
+        """The promise of that id, if it is there."""
+        ...
+
+    def task(self, task_id: str, /) -> TaskRecord | None:
+        """The task of that id, if it is there."""
+        ...
+
+    def descendants(self, origin: str, /) -> list[tuple[int, PromiseRecord]]:
+        """The promises of a call graph that are there, in the order of creation."""
+        ...
+
+    def newest_first(self, before: int | None, /) -> Iterable[tuple[int, PromiseRecord]]:
+        """All promises that are there with a number below `before`."""
+        ...
+
+
 class Machine:
     """A promise server without a server. One caller at a time; a refused operation raises `ResonateStoreError` and changes nothing.
 
@@ -87,19 +120,25 @@ class Machine:
     (None, '1')
     """
 
-    def __init__(self, next_run: NextRun | None = None) -> None:
+    def __init__(self, next_run: NextRun | None = None, archive: Archive | None = None, resident_limit: int = RESIDENT_LIMIT) -> None:
         self.promises: dict[str, PromiseRecord] = {}
         self.tasks: dict[str, TaskRecord] = {}
+        self._archive = archive
+        self._resident_limit = resident_limit
+        self._over: deque[str] = deque()  # outermost runs that have ended, and what ended of them later; tasks that have ended
+        self._over_tasks: deque[str] = deque()
+        self._settled = 0
         self.schedules: dict[str, ScheduleRecord] = {}
         self._next_run = next_run or _no_cron
         self._schedule_heap: list[tuple[int, str]] = []
-        # In the order of creation, for searches: a cursor is a place in here. Schedules can be deleted, so theirs are numbers.
-        self._promise_order: list[str] = []
+        # Ids in the order of creation; the number of the first one is `_first`. None stands for what the archive has.
+        self._order: deque[str | None] = deque()
+        self._first = 0
         self._schedule_order: dict[int, str] = {}
         self._schedules_made = 0
         self.messages: list[Message] = []
         self._callbacks: dict[str, dict[str, CallbackRecord]] = {}
-        self._descendants: dict[str, list[str]] = {}
+        self._descendants: dict[str, array[int]] = {}  # numbers, by the outermost run
         # Pending deadlines: ids by deadline, and a heap of the distinct deadlines. The children of a run usually share its deadline.
         self._deadlines: dict[int, dict[str, None]] = {}
         self._deadline_heap: list[int] = []
@@ -125,8 +164,8 @@ class Machine:
             self._fire(*heapq.heappop(self._schedule_heap), now)
         while self._task_heap and self._task_heap[0][0] <= now:
             due, task_id = heapq.heappop(self._task_heap)
-            task = self.tasks[task_id]
-            if task.state not in _OPEN or not task.expires_at:
+            task = self.tasks.get(task_id)
+            if task is None or task.state not in _OPEN or not task.expires_at:
                 continue
             if task.expires_at > due:
                 heapq.heappush(self._task_heap, (task.expires_at, task_id))
@@ -163,7 +202,7 @@ class Machine:
     def _create(self, operation: CreatePromise, now: int, *, sends: bool = True) -> PromiseRecord:
         if operation.lease is not None:
             self._check_lease(operation.lease)
-        known = self.promises.get(operation.id)
+        known = self._find(operation.id)
         if known is not None:
             known = self._touch(known, now)
             matches = operation.key is not None and operation.key == known.key_for_create
@@ -177,10 +216,13 @@ class Machine:
             now, None, operation.key, None, operation.lineage,
         )  # fmt: skip
         self.promises[record.id] = record
-        self._promise_order.append(record.id)
         self._watch_deadline(record)
-        if operation.lineage is not None:
-            self._descendants.setdefault(operation.lineage.origin, []).append(record.id)
+        origin = operation.lineage.origin if operation.lineage is not None else record.id
+        numbers = self._descendants.get(origin)
+        if numbers is None:
+            numbers = self._descendants[origin] = array("q")
+        numbers.append(self._first + len(self._order))
+        self._order.append(record.id)
         if record.target is not None:
             task = TaskRecord(f"__invoke:{record.id}", "invoke", record.id, record.id, record.target, record.timeout, now)
             self._add_task(task)
@@ -192,11 +234,11 @@ class Machine:
         return record
 
     def _create_leased(self, operation: CreateLeased, now: int) -> tuple[PromiseRecord, Lease | None]:
-        is_new = operation.promise.id not in self.promises
+        is_new = self._find(operation.promise.id) is None
         record = self._create(operation.promise, now, sends=False)
         if record.target is None or not (is_new or operation.adopt):
             return record, None
-        task = self.tasks[f"__invoke:{record.id}"]
+        task = self._task(f"__invoke:{record.id}")
         if is_new:
             self._claim(task, operation.pid, operation.ttl, now)
         elif (task.state, task.pid, task.counter) != ("CLAIMED", operation.pid, 1):
@@ -221,24 +263,40 @@ class Machine:
         return self._finish(known, operation.state, operation.value, operation.key, now, now)
 
     def _list_descendants(self, operation: ListDescendants, now: int) -> list[PromiseRecord]:
-        return [self._touch(self.promises[known], now) for known in self._descendants.get(operation.origin, ())]
+        here = ((number, self._touch(self._numbered(number), now)) for number in self._descendants.get(operation.origin, ()))
+        kept = self._archive.descendants(operation.origin) if self._archive is not None else []
+        return [record for _, record in (sorted([*here, *kept], key=_number) if kept else here)]
 
     def _search_promises(self, operation: SearchPromises, now: int) -> tuple[list[PromiseRecord], int | None]:
-        def matches(promise_id: str) -> PromiseRecord | None:
-            record = self._touch(self.promises[promise_id], now)
+        def matches(record: PromiseRecord) -> PromiseRecord | None:
+            record = self._touch(record, now)
             if operation.states is not None and record.state not in operation.states:
                 return None
             return record if operation.tags is None or operation.tags.items() <= tags_of(record).items() else None
 
-        order = self._promise_order
-        last = len(order) if operation.before is None else min(operation.before, len(order))
-        return _page(((place, order[place]) for place in range(last - 1, -1, -1)), operation, matches)
+        newest_first: Iterable[tuple[int, PromiseRecord]] = self._newest_first(operation.before)
+        if self._archive is not None:
+            newest_first = heapq.merge(newest_first, self._archive.newest_first(operation.before), key=_number, reverse=True)
+        return _page(newest_first, operation, matches)
+
+    def _newest_first(self, before: int | None) -> Iterable[tuple[int, PromiseRecord]]:
+        behind = 0 if before is None else max(0, self._first + len(self._order) - before)
+        for place, known in enumerate(itertools.islice(reversed(self._order), behind, None), behind + 1):
+            if known is not None:
+                yield self._first + len(self._order) - place, self.promises[known]
+
+    def _numbered(self, number: int) -> PromiseRecord:
+        return self.promises[cast("str", self._order[number - self._first])]
+
+    def _find(self, promise_id: str) -> PromiseRecord | None:
+        known = self.promises.get(promise_id)
+        return known if known is not None or self._archive is None else self._archive.promise(promise_id)
 
     def _promise(self, promise_id: str) -> PromiseRecord:
-        try:
-            return self.promises[promise_id]
-        except KeyError:
-            raise refusal(40400, f"there is no promise {promise_id}") from None
+        known = self._find(promise_id)
+        if known is None:
+            raise refusal(40400, f"there is no promise {promise_id}")
+        return known
 
     def _touch(self, record: PromiseRecord, now: int) -> PromiseRecord:
         return self._expire(record, now) if record.state == "PENDING" and record.timeout <= now else record
@@ -262,7 +320,58 @@ class Machine:
         waiting = self._callbacks.pop(record.id, None)
         if waiting:
             self._wake(record, waiting, now)
+        if self._archive is not None:
+            self._note_settled(record)
         return record
+
+    # ---- what nobody is likely to ask for again ------------------------------------------------------------------------------------
+
+    def _note_settled(self, record: PromiseRecord) -> None:
+        origin = record.lineage.origin if record.lineage is not None else record.id
+        outermost = self.promises.get(origin)
+        if outermost is None or outermost.state != "PENDING":
+            self._over.append(origin)
+            self._settled += len(self._descendants[origin]) if origin == record.id else 1
+
+    def put_away(self) -> None:
+        """Give the archive some of what is over, when there is much of it: the oldest, and never much at once."""
+        if self._archive is None:
+            return
+        if self._settled > self._resident_limit:
+            away: list[tuple[int, PromiseRecord]] = []
+            while self._over and len(away) < PUT_AWAY_LIMIT:
+                self._put_away_run(self._over.popleft(), away)
+            self._archive.keep(away)
+            self._settled = max(0, self._settled - len(away))
+            for number, record in away:
+                del self.promises[record.id]
+                self._order[number - self._first] = None
+            while self._order and self._order[0] is None:
+                self._order.popleft()
+                self._first += 1
+        if len(self._over_tasks) > self._resident_limit:
+            ids = [self._over_tasks.popleft() for _ in range(min(PUT_AWAY_LIMIT, len(self._over_tasks)))]
+            self._archive.keep_tasks([self.tasks.pop(each) for each in ids])
+
+    def _put_away_run(self, origin: str, away: list[tuple[int, PromiseRecord]]) -> None:
+        numbers = self._descendants.get(origin)
+        if numbers is None:
+            return
+        kept = array("q")
+        for place, number in enumerate(numbers):
+            if len(away) >= PUT_AWAY_LIMIT:
+                kept.extend(numbers[place:])
+                self._over.appendleft(origin)
+                break
+            record = self._numbered(number)
+            if record.state == "PENDING":
+                kept.append(number)  # detached, or left open; it comes back here when it settles
+            else:
+                away.append((number, record))
+        if kept:
+            self._descendants[origin] = kept
+        else:
+            del self._descendants[origin]
 
     def _watch_deadline(self, record: PromiseRecord) -> None:
         bucket = self._deadlines.get(record.timeout)
@@ -306,9 +415,8 @@ class Machine:
 
     def _park(self, operation: Park, now: int) -> list[PromiseRecord]:
         lease = operation.lease
-        task = self.tasks.get(lease.task)
-        if task is not None and (task.state, task.counter) == ("COMPLETED", lease.counter) and self._promise(lease.root).state == "PENDING":
-            return []  # repeated, as above: while a run is pending nothing but parking completes its task
+        if self._has_parked(operation):
+            return []  # a repeat, as above
         self._check_lease(lease)
         records = [self._touch(self._promise(promise_id), now) for promise_id in operation.promises]
         settled = [record for record in records if record.state != "PENDING"]
@@ -320,6 +428,14 @@ class Machine:
             self._listen(record, CallbackRecord(callback_id, "resume", record.id, root, operation.recv, operation.timeout, now))
         self._complete(CompleteTask(lease.task, lease.counter), now)
         return []
+
+    def _has_parked(self, operation: Park) -> bool:
+        lease = operation.lease
+        task = self._find_task(lease.task)
+        if task is None or (task.state, task.counter) != ("COMPLETED", lease.counter) or self._promise(lease.root).state != "PENDING":
+            return False
+        callbacks = ((each, f"__resume:{lease.root}:{each}") for each in operation.promises)
+        return all(wanted in self._callbacks.get(each, ()) or self._find_task(wanted) is not None for each, wanted in callbacks)
 
     # ---- tasks ---------------------------------------------------------------------------------------------------------------------
 
@@ -372,11 +488,15 @@ class Machine:
             self._active_task.pop(task.root, None)
             self._wait_until(task, now + TASK_RETRY_MS)
 
+    def _find_task(self, task_id: str) -> TaskRecord | None:
+        task = self.tasks.get(task_id)
+        return task if task is not None or self._archive is None else self._archive.task(task_id)
+
     def _task(self, task_id: str) -> TaskRecord:
-        try:
-            return self.tasks[task_id]
-        except KeyError:
-            raise refusal(40403, f"there is no task {task_id}") from None
+        task = self._find_task(task_id)
+        if task is None:
+            raise refusal(40403, f"there is no task {task_id}")
+        return task
 
     def _check_lease(self, lease: Lease) -> None:
         task = self.tasks.get(lease.task)
@@ -386,16 +506,17 @@ class Machine:
     def _free_task_id(self, wanted: str) -> str:
         """Run `a` that waits for `b:c` and run `a:b` that waits for `c` ask for the same id; two runs never share a task."""
         free, number = wanted, 1
-        while free in self.tasks:
+        while self._find_task(free) is not None:
             number += 1
             free = f"{wanted}#{number}"
         return free
 
     def _add_task(self, task: TaskRecord) -> None:
-        root = self.promises.get(task.root)
+        root = self._find(task.root)
         if root is not None and root.state != "PENDING":
             task.state = "COMPLETED"
             self.tasks[task.id] = task
+            self._over_tasks.append(task.id)
             return
         self.tasks[task.id] = task
         self._open_tasks.setdefault(task.root, {})[task.id] = None
@@ -436,6 +557,7 @@ class Machine:
     def _end_task(self, task: TaskRecord, now: int, state: TaskState = "COMPLETED") -> None:
         self._release(task)
         task.state, task.completed_on, task.expires_at = state, now, 0
+        self._over_tasks.append(task.id)
         still_open = self._open_tasks.get(task.root)
         if still_open is not None:
             still_open.pop(task.id, None)
@@ -503,13 +625,12 @@ class Machine:
         del self._schedule_order[next(place for place, known in self._schedule_order.items() if known == operation.id)]
 
     def _search_schedules(self, operation: SearchSchedules, now: int) -> tuple[list[ScheduleRecord], int | None]:
-        def matches(schedule_id: str) -> ScheduleRecord | None:
-            record = self.schedules[schedule_id]
+        def matches(record: ScheduleRecord) -> ScheduleRecord | None:
             return record if operation.tags is None or operation.tags.items() <= record.tags.items() else None
 
         before = operation.before
         places = ((place, known) for place, known in reversed(self._schedule_order.items()) if before is None or place < before)
-        return _page(places, operation, matches)
+        return _page(((place, self.schedules[known]) for place, known in places), operation, matches)
 
     def _fire(self, due: int, schedule_id: str, now: int) -> None:
         schedule = self.schedules.get(schedule_id)
@@ -523,7 +644,7 @@ class Machine:
         self.schedules[schedule_id] = replace(schedule, last_run=due, next_run=following)
         given = {"id": schedule_id, "timestamp": str(due)}
         promise_id = _TEMPLATE.sub(lambda match: given[match[1]], schedule.promise_id)
-        if promise_id in self.promises or len(promise_id) > ID_LIMIT:
+        if self._find(promise_id) is not None or len(promise_id) > ID_LIMIT:
             return
         tags = {**schedule.promise_tags, "resonate:schedule": schedule_id, "resonate:invocation": "true"}
         target, timer, not_before = read_tags(tags)
@@ -539,15 +660,19 @@ def _no_cron(cron: str, after: int) -> int:
     raise ValueError("this promise server has no schedules")
 
 
-def _page[Record](
-    newest_first: Iterable[tuple[int, str]], operation: SearchPromises | SearchSchedules, matches: Callable[[str], Record | None]
+def _number(numbered: tuple[int, Any]) -> int:
+    return numbered[0]
+
+
+def _page[Record: (PromiseRecord, ScheduleRecord)](
+    newest_first: Iterable[tuple[int, Record]], operation: SearchPromises | SearchSchedules, matches: Callable[[Record], Record | None]
 ) -> tuple[list[Record], int | None]:
     """One page of what matches, and the place where the next one goes on."""
     wanted = _matcher(operation.pattern)
     limit = min(operation.limit or SEARCH_LIMIT, SEARCH_LIMIT)
     found: list[Record] = []
     for place, known in newest_first:
-        record = matches(known) if wanted(known) else None
+        record = matches(known) if wanted(known.id) else None
         if record is not None:
             found.append(record)
             if len(found) == limit:

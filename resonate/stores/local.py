@@ -45,6 +45,7 @@ from resonate.protocol import (
     TaskMessage,
 )
 from resonate.routers import TagRouter
+from resonate.stores.archive import Archive
 from resonate.stores.promises import PromiseStore
 from resonate.stores.schedules import ScheduleStore
 from resonate.stores.tasks import TaskStore
@@ -85,7 +86,8 @@ class LocalStore:
     def __init__(self, encoder: Encoder | None = None, clock: Clock | None = None) -> None:
         self._encoder = encoder
         self._clock: Any = clock or time
-        self._machine = Machine(cron.next_run)
+        self._archive = Archive()
+        self._machine = Machine(cron.next_run, self._archive)
         self._lock = threading.Lock()
         self._receivers: tuple[Receiver, ...] = ()
         self._sources: dict[str, MessageSource] = {}
@@ -134,6 +136,7 @@ class LocalStore:
                     answers.append(machine.apply(operation, now))
                 except ResonateStoreError as error:
                     answers.append(error)
+            machine.put_away()
             messages = machine.take_messages() if machine.messages else None
             due = machine.next_due()
             must_wake = due is not None and (self._tick_at is None or due < self._tick_at)
@@ -220,10 +223,14 @@ class LocalStore:
 
     def before_fork(self) -> bool:
         """Let no operation be half done in the copy that a fork makes; whether that was reached in time."""
-        return self._lock.acquire(timeout=FORK_WAIT_LIMIT_S)
+        is_held = self._lock.acquire(timeout=FORK_WAIT_LIMIT_S)
+        if is_held:
+            self._archive.before_fork()
+        return is_held
 
     def after_fork(self, *, was_held: bool, is_child: bool) -> None:
         """Go on in the parent. The child has the promises as they were, and no threads and receivers: those are the parent's."""
+        self._archive.after_fork(is_child=is_child)
         if not is_child:
             if was_held:
                 self._lock.release()

@@ -184,7 +184,15 @@ class MemoryBench(Bench):
         return received
 
 
-STORES: dict[str, type[Bench]] = {"memory": MemoryBench}
+class ForgetfulBench(MemoryBench):
+    """The same, with everything that is over put away at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store._machine._resident_limit = 0
+
+
+STORES: dict[str, type[Bench]] = {"memory": MemoryBench, "memory, put away": ForgetfulBench}
 
 
 # ---- how laws read an answer ---------------------------------------------------------------------------------------------------------

@@ -251,3 +251,45 @@ def test_an_approval_may_race_with_the_first_look_at_the_handle() -> None:
             assert handle.result(SOON) == number
         approver.join(SOON)
         assert not client._shared.runtime()._runs
+
+
+# ---- what is over leaves memory ----------------------------------------------------------------------------------------------------
+
+
+def crowded(client: Resonate, runs: int) -> Any:
+    """The machine of a client that keeps few finished runs at hand, after many."""
+    machine = client._shared.store._machine
+    machine._resident_limit = 100
+    client.register(value)
+    for number in range(runs):
+        assert client.begin_run(f"run-{number}", "value", number).result(SOON) == number
+    return machine
+
+
+def test_finished_runs_leave_memory() -> None:
+    """What a store in memory holds of finished runs is bounded, and their results are there all the same: nothing is run again."""
+    with Resonate(workers=2, log_level="CRITICAL") as client:
+        machine = crowded(client, 3000)
+        held = (machine.promises, machine.tasks, machine._order, machine._descendants, machine._over, machine._over_tasks,
+                machine._deadlines, machine._deadline_heap, machine._task_heap, machine._callbacks)  # fmt: skip
+        assert max(map(len, held)) < 1000
+        assert [client.begin_run(f"run-{number}", "value", "again").result(SOON) for number in (0, 1500, 2999)] == [0, 1500, 2999]
+        assert [each.id for each in client.promises.search("run-1*", limit=3).promises] == ["run-1999", "run-1998", "run-1997"]
+        assert [each.id for each in client.snapshot("run-7")] == ["run-7", "run-7"]
+
+
+@needs_fork
+def test_what_left_memory_is_there_after_a_fork() -> None:
+    """The child finds old results and puts away its own without touching the parent's."""
+    with Resonate(workers=2, log_level="CRITICAL") as client:
+        crowded(client, 1000)
+
+        def child() -> Any:
+            old = client.begin_run("run-3", "value", "again").result(SOON)
+            for number in range(1000):
+                client.begin_run(f"child-{number}", "value", number).result(SOON)
+            return [old, client.begin_run("child-3", "value", "again").result(SOON)]
+
+        assert in_child(child) == "[3, 3]"
+        assert client.begin_run("run-3", "value", "again").result(SOON) == 3
+        assert client.begin_run("child-3", "value", "fresh").result(SOON) == "fresh"

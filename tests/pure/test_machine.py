@@ -270,9 +270,15 @@ class Walk:
             return
         self.apply(operation)
 
+    def state(self) -> Any:
+        machine = self.machine
+        tasks = [(task.id, task.state, task.counter) for task in machine.tasks.values()]
+        return dict(machine.promises), tasks, {each: list(callbacks) for each, callbacks in machine._callbacks.items()}
+
     def apply(self, operation: Any) -> None:
         machine = self.machine
         held = {task.id: task.counter for task in machine.tasks.values() if task.state == "CLAIMED"}
+        before = self.state()
         try:
             answer = machine.apply(operation, self.now)
         except ResonateStoreError:
@@ -280,8 +286,8 @@ class Walk:
             return
         finally:
             lease = getattr(operation, "lease", None)
-        if lease is not None:
-            assert held.get(lease.task) == lease.counter, f"{operation} was served under a lease that is over"
+        if lease is not None and held.get(lease.task) != lease.counter:
+            assert self.state() == before, f"{operation} changed something under a lease that is over"
         if isinstance(operation, ClaimTask):
             self.leases.append(answer.lease)
         if isinstance(operation, CreateLeased) and answer[1] is not None:
