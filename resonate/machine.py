@@ -128,6 +128,9 @@ class Machine:
         self._over: deque[str] = deque()  # outermost runs that have ended, and what ended of them later; tasks that have ended
         self._over_tasks: deque[str] = deque()
         self._settled = 0
+        self._is_put_away = False  # whether the archive has anything
+        self.is_crowded = False
+        """Whether `put_away` has something to do."""
         self.schedules: dict[str, ScheduleRecord] = {}
         self._next_run = next_run or _no_cron
         self._schedule_heap: list[tuple[int, str]] = []
@@ -290,7 +293,7 @@ class Machine:
 
     def _find(self, promise_id: str) -> PromiseRecord | None:
         known = self.promises.get(promise_id)
-        return known if known is not None or self._archive is None else self._archive.promise(promise_id)
+        return known if known is not None or not self._is_put_away else cast("Archive", self._archive).promise(promise_id)
 
     def _promise(self, promise_id: str) -> PromiseRecord:
         known = self._find(promise_id)
@@ -332,11 +335,13 @@ class Machine:
         if outermost is None or outermost.state != "PENDING":
             self._over.append(origin)
             self._settled += len(self._descendants[origin]) if origin == record.id else 1
+            self.is_crowded = self._settled > self._resident_limit or len(self._over_tasks) > self._resident_limit
 
     def put_away(self) -> None:
         """Give the archive some of what is over, when there is much of it: the oldest, and never much at once."""
         if self._archive is None:
             return
+        self._is_put_away = True
         if self._settled > self._resident_limit:
             away: list[tuple[int, PromiseRecord]] = []
             while self._over and len(away) < PUT_AWAY_LIMIT:
@@ -352,6 +357,7 @@ class Machine:
         if len(self._over_tasks) > self._resident_limit:
             ids = [self._over_tasks.popleft() for _ in range(min(PUT_AWAY_LIMIT, len(self._over_tasks)))]
             self._archive.keep_tasks([self.tasks.pop(each) for each in ids])
+        self.is_crowded = self._settled > self._resident_limit or len(self._over_tasks) > self._resident_limit
 
     def _put_away_run(self, origin: str, away: list[tuple[int, PromiseRecord]]) -> None:
         numbers = self._descendants.get(origin)
@@ -490,7 +496,7 @@ class Machine:
 
     def _find_task(self, task_id: str) -> TaskRecord | None:
         task = self.tasks.get(task_id)
-        return task if task is not None or self._archive is None else self._archive.task(task_id)
+        return task if task is not None or not self._is_put_away else cast("Archive", self._archive).task(task_id)
 
     def _task(self, task_id: str) -> TaskRecord:
         task = self._find_task(task_id)
@@ -516,7 +522,8 @@ class Machine:
         if root is not None and root.state != "PENDING":
             task.state = "COMPLETED"
             self.tasks[task.id] = task
-            self._over_tasks.append(task.id)
+            if self._archive is not None:
+                self._over_tasks.append(task.id)
             return
         self.tasks[task.id] = task
         self._open_tasks.setdefault(task.root, {})[task.id] = None
@@ -557,7 +564,9 @@ class Machine:
     def _end_task(self, task: TaskRecord, now: int, state: TaskState = "COMPLETED") -> None:
         self._release(task)
         task.state, task.completed_on, task.expires_at = state, now, 0
-        self._over_tasks.append(task.id)
+        if self._archive is not None:
+            self._over_tasks.append(task.id)
+            self.is_crowded = self.is_crowded or len(self._over_tasks) > self._resident_limit
         still_open = self._open_tasks.get(task.root)
         if still_open is not None:
             still_open.pop(task.id, None)

@@ -110,7 +110,8 @@ class Steps:
         if self._observers:
             limit = self._attempts_limit(command, frame)
             self._observers.publish(AttemptStarted(origin, node.id, time.time(), node.attempt, limit))
-        self._say(logging.DEBUG, run_id, node, "started")
+        if self._log_level <= logging.DEBUG:
+            self._say(logging.DEBUG, run_id, node, "started")
         try:
             result = frame.variables.run(command.func, context, *command.args, **command.kwargs)
         except BaseException as error:  # whatever user code raises is that function's failure, never the thread's
@@ -259,7 +260,8 @@ class Steps:
         option = command.option
         if isinstance(value, AsyncGeneratorType) or type(value) in COMMANDS:
             return self._failure(run_id, node, _not_begun(command, value))
-        self._say(logging.DEBUG, run_id, node, "returned %s", value)
+        if self._log_level <= logging.DEBUG:
+            self._say(logging.DEBUG, run_id, node, "returned %s", value)
         if not option.durable:
             return Computation.returned, node, NOTHING, value
         try:

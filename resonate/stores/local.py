@@ -136,7 +136,8 @@ class LocalStore:
                     answers.append(machine.apply(operation, now))
                 except ResonateStoreError as error:
                     answers.append(error)
-            machine.put_away()
+            if machine.is_crowded:
+                machine.put_away()
             messages = machine.take_messages() if machine.messages else None
             due = machine.next_due()
             must_wake = due is not None and (self._tick_at is None or due < self._tick_at)
