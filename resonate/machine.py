@@ -24,9 +24,7 @@ that names no lease is not fenced (as the legacy protocol has it), which is safe
 from __future__ import annotations
 
 import heapq
-import itertools
 import re
-from array import array
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -85,8 +83,8 @@ _TEMPLATE = re.compile(r"\{\{\s*\.(id|timestamp)\s*\}\}")
 class Archive(Protocol):
     """Where the machine leaves what is settled and over. Nothing in it changes any more."""
 
-    def keep(self, promises: Iterable[tuple[int, PromiseRecord]], /) -> None:
-        """Take settled promises over, each with its number in the order of creation."""
+    def keep(self, promises: Iterable[PromiseRecord], /) -> None:
+        """Take settled promises over."""
         ...
 
     def keep_tasks(self, tasks: Iterable[TaskRecord], /) -> None:
@@ -101,11 +99,11 @@ class Archive(Protocol):
         """The task of that id, if it is there."""
         ...
 
-    def descendants(self, origin: str, /) -> list[tuple[int, PromiseRecord]]:
+    def descendants(self, origin: str, /) -> list[PromiseRecord]:
         """The promises of a call graph that are there, in the order of creation."""
         ...
 
-    def newest_first(self, before: int | None, /) -> Iterable[tuple[int, PromiseRecord]]:
+    def newest_first(self, before: int, /) -> Iterable[PromiseRecord]:
         """All promises that are there with a number below `before`."""
         ...
 
@@ -134,14 +132,13 @@ class Machine:
         self.schedules: dict[str, ScheduleRecord] = {}
         self._next_run = next_run or _no_cron
         self._schedule_heap: list[tuple[int, str]] = []
-        # Ids in the order of creation; the number of the first one is `_first`. None stands for what the archive has.
-        self._order: deque[str | None] = deque()
-        self._first = 0
+        self._promises_made = 0
+        # In the order of creation, for searches: a cursor is a place in here. The promises' dict is in order by itself.
         self._schedule_order: dict[int, str] = {}
         self._schedules_made = 0
         self.messages: list[Message] = []
         self._callbacks: dict[str, dict[str, CallbackRecord]] = {}
-        self._descendants: dict[str, array[int]] = {}  # numbers, by the outermost run
+        self._descendants: dict[str, list[str]] = {}  # by the outermost run
         # Pending deadlines: ids by deadline, and a heap of the distinct deadlines. The children of a run usually share its deadline.
         self._deadlines: dict[int, dict[str, None]] = {}
         self._deadline_heap: list[int] = []
@@ -216,16 +213,12 @@ class Machine:
             raise refusal(40000, f"an id has at most {ID_LIMIT} characters, this one has {len(operation.id)}: {operation.id[:60]}…")
         record = PromiseRecord(
             operation.id, "PENDING", operation.timeout, operation.param, NOTHING, operation.tags, operation.target, operation.timer,
-            now, None, operation.key, None, operation.lineage,
+            now, None, operation.key, None, operation.lineage, self._promises_made,
         )  # fmt: skip
+        self._promises_made += 1
         self.promises[record.id] = record
         self._watch_deadline(record)
-        origin = operation.lineage.origin if operation.lineage is not None else record.id
-        numbers = self._descendants.get(origin)
-        if numbers is None:
-            numbers = self._descendants[origin] = array("q")
-        numbers.append(self._first + len(self._order))
-        self._order.append(record.id)
+        self._descendants.setdefault(_origin(record), []).append(record.id)
         if record.target is not None:
             task = TaskRecord(f"__invoke:{record.id}", "invoke", record.id, record.id, record.target, record.timeout, now)
             self._add_task(task)
@@ -266,9 +259,9 @@ class Machine:
         return self._finish(known, operation.state, operation.value, operation.key, now, now)
 
     def _list_descendants(self, operation: ListDescendants, now: int) -> list[PromiseRecord]:
-        here = ((number, self._touch(self._numbered(number), now)) for number in self._descendants.get(operation.origin, ()))
-        kept = self._archive.descendants(operation.origin) if self._archive is not None else []
-        return [record for _, record in (sorted([*here, *kept], key=_number) if kept else here)]
+        here = [self._touch(self.promises[known], now) for known in self._descendants.get(operation.origin, ())]
+        kept = cast("Archive", self._archive).descendants(operation.origin) if self._is_put_away else []
+        return sorted([*here, *kept], key=_number) if kept else here
 
     def _search_promises(self, operation: SearchPromises, now: int) -> tuple[list[PromiseRecord], int | None]:
         def matches(record: PromiseRecord) -> PromiseRecord | None:
@@ -277,19 +270,11 @@ class Machine:
                 return None
             return record if operation.tags is None or operation.tags.items() <= tags_of(record).items() else None
 
-        newest_first: Iterable[tuple[int, PromiseRecord]] = self._newest_first(operation.before)
-        if self._archive is not None:
-            newest_first = heapq.merge(newest_first, self._archive.newest_first(operation.before), key=_number, reverse=True)
-        return _page(newest_first, operation, matches)
-
-    def _newest_first(self, before: int | None) -> Iterable[tuple[int, PromiseRecord]]:
-        behind = 0 if before is None else max(0, self._first + len(self._order) - before)
-        for place, known in enumerate(itertools.islice(reversed(self._order), behind, None), behind + 1):
-            if known is not None:
-                yield self._first + len(self._order) - place, self.promises[known]
-
-    def _numbered(self, number: int) -> PromiseRecord:
-        return self.promises[cast("str", self._order[number - self._first])]
+        before = self._promises_made if operation.before is None else operation.before
+        newest_first: Iterable[PromiseRecord] = (each for each in reversed(self.promises.values()) if each.number < before)
+        if self._is_put_away:
+            newest_first = heapq.merge(newest_first, cast("Archive", self._archive).newest_first(before), key=_number, reverse=True)
+        return _page(((record.number, record) for record in newest_first), operation, matches)
 
     def _find(self, promise_id: str) -> PromiseRecord | None:
         known = self.promises.get(promise_id)
@@ -311,7 +296,7 @@ class Machine:
     def _finish(self, known: PromiseRecord, state: Any, value: Any, key: str | None, at: int, now: int) -> PromiseRecord:
         record = PromiseRecord(
             known.id, state, known.timeout, known.param, value, known.tags, known.target, known.timer,
-            known.created_on, at, known.key_for_create, key, known.lineage,
+            known.created_on, at, known.key_for_create, key, known.lineage, known.number,
         )  # fmt: skip
         self.promises[record.id] = record
         bucket = self._deadlines[record.timeout]
@@ -330,7 +315,7 @@ class Machine:
     # ---- what nobody is likely to ask for again ------------------------------------------------------------------------------------
 
     def _note_settled(self, record: PromiseRecord) -> None:
-        origin = record.lineage.origin if record.lineage is not None else record.id
+        origin = _origin(record)
         outermost = self.promises.get(origin)
         if outermost is None or outermost.state != "PENDING":
             self._over.append(origin)
@@ -343,37 +328,33 @@ class Machine:
             return
         self._is_put_away = True
         if self._settled > self._resident_limit:
-            away: list[tuple[int, PromiseRecord]] = []
+            away: list[PromiseRecord] = []
             while self._over and len(away) < PUT_AWAY_LIMIT:
                 self._put_away_run(self._over.popleft(), away)
             self._archive.keep(away)
             self._settled = max(0, self._settled - len(away))
-            for number, record in away:
+            for record in away:
                 del self.promises[record.id]
-                self._order[number - self._first] = None
-            while self._order and self._order[0] is None:
-                self._order.popleft()
-                self._first += 1
         if len(self._over_tasks) > self._resident_limit:
             ids = [self._over_tasks.popleft() for _ in range(min(PUT_AWAY_LIMIT, len(self._over_tasks)))]
             self._archive.keep_tasks([self.tasks.pop(each) for each in ids])
         self.is_crowded = self._settled > self._resident_limit or len(self._over_tasks) > self._resident_limit
 
-    def _put_away_run(self, origin: str, away: list[tuple[int, PromiseRecord]]) -> None:
-        numbers = self._descendants.get(origin)
-        if numbers is None:
+    def _put_away_run(self, origin: str, away: list[PromiseRecord]) -> None:
+        ids = self._descendants.get(origin)
+        if ids is None:
             return
-        kept = array("q")
-        for place, number in enumerate(numbers):
+        kept: list[str] = []
+        for place, promise_id in enumerate(ids):
             if len(away) >= PUT_AWAY_LIMIT:
-                kept.extend(numbers[place:])
+                kept += ids[place:]
                 self._over.appendleft(origin)
                 break
-            record = self._numbered(number)
+            record = self.promises[promise_id]
             if record.state == "PENDING":
-                kept.append(number)  # detached, or left open; it comes back here when it settles
+                kept.append(promise_id)  # detached, or left open; it comes back here when it settles
             else:
-                away.append((number, record))
+                away.append(record)
         if kept:
             self._descendants[origin] = kept
         else:
@@ -669,8 +650,12 @@ def _no_cron(cron: str, after: int) -> int:
     raise ValueError("this promise server has no schedules")
 
 
-def _number(numbered: tuple[int, Any]) -> int:
-    return numbered[0]
+def _number(record: PromiseRecord) -> int:
+    return record.number
+
+
+def _origin(record: PromiseRecord) -> str:
+    return record.lineage.origin if record.lineage is not None else record.id
 
 
 def _page[Record: (PromiseRecord, ScheduleRecord)](

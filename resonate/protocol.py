@@ -119,6 +119,8 @@ class PromiseRecord:
     key_for_create: str | None = None
     key_for_complete: str | None = None
     lineage: Lineage | None = None
+    number: int = 0
+    """Its place in the order of creation, counted by the store."""
 
 
 @dataclass(slots=True)

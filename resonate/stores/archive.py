@@ -29,26 +29,26 @@ _SELECT_TASK = f"SELECT {', '.join(TASK_COLUMNS)} FROM tasks WHERE id = ?"  # no
 _SELECT = f"SELECT {', '.join(PROMISE_COLUMNS)} FROM promises"  # noqa: S608 (names of ours)
 
 
-def promise_row(number: int, record: PromiseRecord) -> tuple[Any, ...]:
-    """A promise as a row; `number` is its place in the order of creation."""
+def promise_row(record: PromiseRecord) -> tuple[Any, ...]:
+    """A promise as a row."""
     lineage = record.lineage
     return (
-        number, record.id, lineage.origin if lineage is not None else record.id, record.state, record.timeout, _text(record.param[0]),
-        record.param[1], _text(record.value[0]), record.value[1], _text(record.tags), record.target, record.timer, record.created_on,
+        record.number, record.id, lineage.origin if lineage is not None else record.id, record.state, record.timeout,
+        _text(record.param[0]), record.param[1], _text(record.value[0]), record.value[1], _text(record.tags), record.target, record.timer, record.created_on,
         record.completed_on, record.key_for_create, record.key_for_complete, *(lineage[1:] if lineage is not None else (None,) * 5),
     )  # fmt: skip
 
 
-def promise_of(row: tuple[Any, ...]) -> tuple[int, PromiseRecord]:
-    """(number, promise) of a row."""
+def promise_of(row: tuple[Any, ...]) -> PromiseRecord:
+    """The promise of a row."""
     number, promise_id, origin, state, timeout, param_headers, param_data, value_headers, value_data, tags, target, timer, *rest = row
     created_on, completed_on, key_for_create, key_for_complete, root, parent, kind, name, arguments = rest
     param: Encoded = (_mapping(param_headers), param_data)
     value: Encoded = (_mapping(value_headers), value_data)
     lineage = None if kind is None else Lineage(origin, root, parent, kind, name, arguments)
-    return number, PromiseRecord(
+    return PromiseRecord(
         promise_id, state, timeout, param, value, _mapping(tags), target, bool(timer), created_on, completed_on, key_for_create,
-        key_for_complete, lineage,
+        key_for_complete, lineage, number,
     )  # fmt: skip
 
 
@@ -69,9 +69,9 @@ class Archive:
         self._frozen: bytes | None = None
         self._seen = bytearray()  # bits that say of most ids that they are not here, without a query
 
-    def keep(self, promises: Iterable[tuple[int, PromiseRecord]]) -> None:
+    def keep(self, promises: Iterable[PromiseRecord]) -> None:
         """Take settled promises over."""
-        self._insert("promises", [promise_row(number, record) for number, record in promises], PROMISE_COLUMNS.index("id"))
+        self._insert("promises", [promise_row(record) for record in promises], PROMISE_COLUMNS.index("id"))
 
     def keep_tasks(self, tasks: Iterable[TaskRecord]) -> None:
         """Take tasks over that are done with."""
@@ -80,20 +80,20 @@ class Archive:
     def promise(self, promise_id: str) -> PromiseRecord | None:
         """The promise of that id, if it is here."""
         rows = self._query(f"{_SELECT} WHERE id = ?", promise_id) if self._may_have(promise_id) else ()
-        return next((promise_of(row)[1] for row in rows), None)
+        return next((promise_of(row) for row in rows), None)
 
     def task(self, task_id: str) -> TaskRecord | None:
         """The task of that id, if it is here."""
         rows = self._query(_SELECT_TASK, task_id) if self._may_have(task_id) else ()
         return next((TaskRecord(**dict(zip(TASK_COLUMNS, row, strict=True))) for row in rows), None)
 
-    def descendants(self, origin: str) -> list[tuple[int, PromiseRecord]]:
-        """The promises of a call graph that are here, in the order of creation, with their numbers."""
+    def descendants(self, origin: str) -> list[PromiseRecord]:
+        """The promises of a call graph that are here, in the order of creation."""
         return [promise_of(row) for row in self._query(f"{_SELECT} WHERE origin = ? ORDER BY number", origin)]
 
-    def newest_first(self, before: int | None) -> Iterator[tuple[int, PromiseRecord]]:
+    def newest_first(self, before: int) -> Iterator[PromiseRecord]:
         """All promises that are here with a number below `before`."""
-        for row in self._query(f"{_SELECT} WHERE number < ? ORDER BY number DESC", 1 << 62 if before is None else before):
+        for row in self._query(f"{_SELECT} WHERE number < ? ORDER BY number DESC", before):
             yield promise_of(row)
 
     def before_fork(self) -> None:

@@ -270,7 +270,7 @@ def test_finished_runs_leave_memory() -> None:
     """What a store in memory holds of finished runs is bounded, and their results are there all the same: nothing is run again."""
     with Resonate(workers=2, log_level="CRITICAL") as client:
         machine = crowded(client, 3000)
-        held = (machine.promises, machine.tasks, machine._order, machine._descendants, machine._over, machine._over_tasks,
+        held = (machine.promises, machine.tasks, machine._descendants, machine._over, machine._over_tasks,
                 machine._deadlines, machine._deadline_heap, machine._task_heap, machine._callbacks)  # fmt: skip
         assert max(map(len, held)) < 1000
         assert [client.begin_run(f"run-{number}", "value", "again").result(SOON) for number in (0, 1500, 2999)] == [0, 1500, 2999]
