@@ -34,8 +34,9 @@ def promise_row(record: PromiseRecord) -> tuple[Any, ...]:
     lineage = record.lineage
     return (
         record.number, record.id, lineage.origin if lineage is not None else record.id, record.state, record.timeout,
-        _text(record.param[0]), record.param[1], _text(record.value[0]), record.value[1], _text(record.tags), record.target, record.timer, record.created_on,
-        record.completed_on, record.key_for_create, record.key_for_complete, *(lineage[1:] if lineage is not None else (None,) * 5),
+        _text(record.param[0]), record.param[1], _text(record.value[0]), record.value[1], _text(record.tags), record.target, record.timer,
+        record.created_on, record.completed_on,
+        record.key_for_create, record.key_for_complete, *(lineage[1:] if lineage is not None else (None,) * 5),
     )  # fmt: skip
 
 
