@@ -25,15 +25,13 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from resonate.protocol import (
     ID_LIMIT,
     NOTHING,
-    PUT_AWAY_LIMIT,
     RESIDENT_LIMIT,
     SEARCH_LIMIT,
     TASK_CLAIM_WINDOW_MS,
@@ -53,7 +51,6 @@ from resonate.protocol import (
     Heartbeat,
     Lease,
     ListDescendants,
-    Message,
     NotifyMessage,
     Operation,
     Park,
@@ -69,6 +66,7 @@ from resonate.protocol import (
     TaskState,
     refusal,
 )
+from resonate.tables import OPEN, Archive, Tables, number_of, origin_of
 from resonate.wire.legacy import read_tags, tags_of
 
 NextRun = Callable[[str, int], int]
@@ -76,39 +74,10 @@ NextRun = Callable[[str, int], int]
 
 _SETTLED_CODES = {"RESOLVED": 40301, "REJECTED": 40302, "REJECTED_CANCELED": 40303, "REJECTED_TIMEDOUT": 40304}
 _SETTLED_WORDS = {"RESOLVED": "resolved", "REJECTED": "rejected", "REJECTED_CANCELED": "canceled", "REJECTED_TIMEDOUT": "timed out"}
-_OPEN = ("INIT", "ENQUEUED", "CLAIMED")
 _TEMPLATE = re.compile(r"\{\{\s*\.(id|timestamp)\s*\}\}")
 
 
-class Archive(Protocol):
-    """Where the machine leaves what is settled and over. Nothing in it changes any more."""
-
-    def keep(self, promises: Iterable[PromiseRecord], /) -> None:
-        """Take settled promises over."""
-        ...
-
-    def keep_tasks(self, tasks: Iterable[TaskRecord], /) -> None:
-        """Take tasks over that are done with."""
-        ...
-
-    def promise(self, promise_id: str, /) -> PromiseRecord | None:
-        """The promise of that id, if it is there."""
-        ...
-
-    def task(self, task_id: str, /) -> TaskRecord | None:
-        """The task of that id, if it is there."""
-        ...
-
-    def descendants(self, origin: str, /) -> list[PromiseRecord]:
-        """The promises of a call graph that are there, in the order of creation."""
-        ...
-
-    def newest_first(self, before: int, /) -> Iterable[PromiseRecord]:
-        """All promises that are there with a number below `before`."""
-        ...
-
-
-class Machine:
+class Machine(Tables):
     """A promise server without a server. One caller at a time; a refused operation raises `ResonateStoreError` and changes nothing.
 
     >>> machine = Machine()
@@ -119,34 +88,8 @@ class Machine:
     """
 
     def __init__(self, next_run: NextRun | None = None, archive: Archive | None = None, resident_limit: int = RESIDENT_LIMIT) -> None:
-        self.promises: dict[str, PromiseRecord] = {}
-        self.tasks: dict[str, TaskRecord] = {}
-        self._archive = archive
-        self._resident_limit = resident_limit
-        self._over: deque[str] = deque()  # outermost runs that have ended, and what ended of them later; tasks that have ended
-        self._over_tasks: deque[str] = deque()
-        self._settled = 0
-        self._is_put_away = False  # whether the archive has anything
-        self.is_crowded = False
-        """Whether `put_away` has something to do."""
-        self.schedules: dict[str, ScheduleRecord] = {}
+        super().__init__(archive, resident_limit)
         self._next_run = next_run or _no_cron
-        self._schedule_heap: list[tuple[int, str]] = []
-        self._promises_made = 0
-        # In the order of creation, for searches: a cursor is a place in here. The promises' dict is in order by itself.
-        self._schedule_order: dict[int, str] = {}
-        self._schedules_made = 0
-        self.messages: list[Message] = []
-        self._callbacks: dict[str, dict[str, CallbackRecord]] = {}
-        self._descendants: dict[str, list[str]] = {}  # by the outermost run
-        # Pending deadlines: ids by deadline, and a heap of the distinct deadlines. The children of a run usually share its deadline.
-        self._deadlines: dict[int, dict[str, None]] = {}
-        self._deadline_heap: list[int] = []
-        # Open tasks of a run, oldest first; which of them is sent or claimed; who holds what; when each has to be looked at again.
-        self._open_tasks: dict[str, dict[str, None]] = {}
-        self._active_task: dict[str, str] = {}
-        self._held: dict[str, dict[str, None]] = {}
-        self._task_heap: list[tuple[int, str]] = []
 
     # ---- the two ways in ---------------------------------------------------------------------------------------------------------
 
@@ -165,24 +108,12 @@ class Machine:
         while self._task_heap and self._task_heap[0][0] <= now:
             due, task_id = heapq.heappop(self._task_heap)
             task = self.tasks.get(task_id)
-            if task is None or task.state not in _OPEN or not task.expires_at:
+            if task is None or task.state not in OPEN or not task.expires_at:
                 continue
             if task.expires_at > due:
                 heapq.heappush(self._task_heap, (task.expires_at, task_id))
                 continue
             self._lapse(task, now)
-
-    def next_due(self) -> int | None:
-        """When the next `tick` has something to do, or None."""
-        heap = self._deadline_heap
-        while heap and heap[0] not in self._deadlines:
-            heapq.heappop(heap)
-        first = heap[0] if heap else None
-        if self._task_heap and (first is None or self._task_heap[0][0] < first):
-            first = self._task_heap[0][0]
-        if self._schedule_heap and (first is None or self._schedule_heap[0][0] < first):
-            first = self._schedule_heap[0][0]
-        return first
 
     def redeliver(self, now: int) -> None:
         """Send what could not be delivered once more: somebody listens now."""
@@ -191,11 +122,6 @@ class Machine:
                 for task_id in self._open_tasks[root]:
                     self.tasks[task_id].expires_at = self.tasks[task_id].not_before
                 self._send_next(root, now)
-
-    def take_messages(self) -> list[Message]:
-        """The messages since the last call; whoever takes them delivers them."""
-        messages, self.messages = self.messages, []
-        return messages
 
     # ---- promises ----------------------------------------------------------------------------------------------------------------
 
@@ -216,9 +142,9 @@ class Machine:
             now, None, operation.key, None, operation.lineage, self._promises_made,
         )  # fmt: skip
         self._promises_made += 1
-        self.promises[record.id] = record
+        self._store_promise(record)
         self._watch_deadline(record)
-        self._descendants.setdefault(_origin(record), []).append(record.id)
+        self._descendants.setdefault(origin_of(record), []).append(record.id)
         if record.target is not None:
             task = TaskRecord(f"__invoke:{record.id}", "invoke", record.id, record.id, record.target, record.timeout, now)
             self._add_task(task)
@@ -260,8 +186,8 @@ class Machine:
 
     def _list_descendants(self, operation: ListDescendants, now: int) -> list[PromiseRecord]:
         here = [self._touch(self.promises[known], now) for known in self._descendants.get(operation.origin, ())]
-        kept = cast("Archive", self._archive).descendants(operation.origin) if self._is_put_away else []
-        return sorted([*here, *kept], key=_number) if kept else here
+        kept = cast("Archive", self._archive).descendants(operation.origin) if self.has_archived else []
+        return sorted([*here, *(each for each in kept if each.id not in self.promises)], key=number_of) if kept else here
 
     def _search_promises(self, operation: SearchPromises, now: int) -> tuple[list[PromiseRecord], int | None]:
         def matches(record: PromiseRecord) -> PromiseRecord | None:
@@ -272,13 +198,10 @@ class Machine:
 
         before = self._promises_made if operation.before is None else operation.before
         newest_first: Iterable[PromiseRecord] = (each for each in reversed(self.promises.values()) if each.number < before)
-        if self._is_put_away:
-            newest_first = heapq.merge(newest_first, cast("Archive", self._archive).newest_first(before), key=_number, reverse=True)
+        if self.has_archived:
+            kept = (each for each in cast("Archive", self._archive).newest_first(before) if each.id not in self.promises)
+            newest_first = heapq.merge(newest_first, kept, key=number_of, reverse=True)
         return _page(((record.number, record) for record in newest_first), operation, matches)
-
-    def _find(self, promise_id: str) -> PromiseRecord | None:
-        known = self.promises.get(promise_id)
-        return known if known is not None or not self._is_put_away else cast("Archive", self._archive).promise(promise_id)
 
     def _promise(self, promise_id: str) -> PromiseRecord:
         known = self._find(promise_id)
@@ -298,77 +221,18 @@ class Machine:
             known.id, state, known.timeout, known.param, value, known.tags, known.target, known.timer,
             known.created_on, at, known.key_for_create, key, known.lineage, known.number,
         )  # fmt: skip
-        self.promises[record.id] = record
-        bucket = self._deadlines[record.timeout]
-        del bucket[record.id]
-        if not bucket:
-            del self._deadlines[record.timeout]
+        self._store_promise(record)
+        self._unwatch_deadline(record)
         if record.id in self._open_tasks:
             self._close_tasks(record.id, at)
         waiting = self._callbacks.pop(record.id, None)
         if waiting:
+            if self.changes is not None:
+                self.changes.callbacks.update(dict.fromkeys(waiting))
             self._wake(record, waiting, now)
         if self._archive is not None:
             self._note_settled(record)
         return record
-
-    # ---- what nobody is likely to ask for again ------------------------------------------------------------------------------------
-
-    def _note_settled(self, record: PromiseRecord) -> None:
-        origin = _origin(record)
-        outermost = self.promises.get(origin)
-        if outermost is None or outermost.state != "PENDING":
-            self._over.append(origin)
-            self._settled += len(self._descendants[origin]) if origin == record.id else 1
-            self.is_crowded = self._settled > self._resident_limit or len(self._over_tasks) > self._resident_limit
-
-    def put_away(self) -> None:
-        """Give the archive some of what is over, when there is much of it: the oldest, and never much at once."""
-        if self._archive is None:
-            return
-        self._is_put_away = True
-        if self._settled > self._resident_limit:
-            away: list[PromiseRecord] = []
-            while self._over and len(away) < PUT_AWAY_LIMIT:
-                self._put_away_run(self._over.popleft(), away)
-            self._archive.keep(away)
-            self._settled = max(0, self._settled - len(away))
-            for record in away:
-                del self.promises[record.id]
-        if len(self._over_tasks) > self._resident_limit:
-            ids = [self._over_tasks.popleft() for _ in range(min(PUT_AWAY_LIMIT, len(self._over_tasks)))]
-            self._archive.keep_tasks([self.tasks.pop(each) for each in ids])
-        self.is_crowded = self._settled > self._resident_limit or len(self._over_tasks) > self._resident_limit
-
-    def _put_away_run(self, origin: str, away: list[PromiseRecord]) -> None:
-        ids = self._descendants.get(origin)
-        if ids is None:
-            return
-        kept: list[str] = []
-        for place, promise_id in enumerate(ids):
-            if len(away) >= PUT_AWAY_LIMIT:
-                kept += ids[place:]
-                self._over.appendleft(origin)
-                break
-            record = self.promises[promise_id]
-            if record.state == "PENDING":
-                kept.append(promise_id)  # detached, or left open; it comes back here when it settles
-            else:
-                away.append(record)
-        if kept:
-            self._descendants[origin] = kept
-        else:
-            del self._descendants[origin]
-
-    def _watch_deadline(self, record: PromiseRecord) -> None:
-        bucket = self._deadlines.get(record.timeout)
-        if bucket is None:
-            bucket = self._deadlines[record.timeout] = {}
-            heapq.heappush(self._deadline_heap, record.timeout)
-            if len(self._deadline_heap) > 64 + 2 * len(self._deadlines):
-                # Deadlines whose promises settled early are left in the heap; once they are the most of it, make it anew.
-                self._deadline_heap = sorted(self._deadlines)
-        bucket[record.id] = None
 
     def _wake(self, record: PromiseRecord, waiting: dict[str, CallbackRecord], now: int) -> None:
         for callback in sorted(waiting.values(), key=lambda each: each.id):
@@ -398,6 +262,8 @@ class Machine:
         if record.state != "PENDING" or callback.id in self._callbacks.get(record.id, ()):
             return record, None
         self._callbacks.setdefault(record.id, {})[callback.id] = callback
+        if self.changes is not None:
+            self.changes.callbacks[callback.id] = callback
         return record, callback
 
     def _park(self, operation: Park, now: int) -> list[PromiseRecord]:
@@ -466,6 +332,7 @@ class Machine:
         for task_id in held:
             task = self.tasks[task_id]
             task.expires_at = now + task.ttl  # the heap entry is found stale and moved when its old time comes
+            self._note_task(task)
         return len(held)
 
     def _delivery_failed(self, operation: DeliveryFailed, now: int) -> None:
@@ -474,10 +341,6 @@ class Machine:
             task.state = "INIT"
             self._active_task.pop(task.root, None)
             self._wait_until(task, now + TASK_RETRY_MS)
-
-    def _find_task(self, task_id: str) -> TaskRecord | None:
-        task = self.tasks.get(task_id)
-        return task if task is not None or not self._is_put_away else cast("Archive", self._archive).task(task_id)
 
     def _task(self, task_id: str) -> TaskRecord:
         task = self._find_task(task_id)
@@ -503,10 +366,12 @@ class Machine:
         if root is not None and root.state != "PENDING":
             task.state = "COMPLETED"
             self.tasks[task.id] = task
+            self._note_task(task)
             if self._archive is not None:
                 self._over_tasks.append(task.id)
             return
         self.tasks[task.id] = task
+        self._note_task(task)
         self._open_tasks.setdefault(task.root, {})[task.id] = None
 
     def _send_next(self, root: str, now: int) -> None:
@@ -540,41 +405,21 @@ class Machine:
             task.counter += 1
         self._release(task)
         task.state, task.pid, task.expires_at = "INIT", None, 0
+        self._note_task(task)
         self._send_next(task.root, now)
 
     def _end_task(self, task: TaskRecord, now: int, state: TaskState = "COMPLETED") -> None:
         self._release(task)
         task.state, task.completed_on, task.expires_at = state, now, 0
+        self._note_task(task)
         if self._archive is not None:
             self._over_tasks.append(task.id)
             self.is_crowded = self.is_crowded or len(self._over_tasks) > self._resident_limit
-        still_open = self._open_tasks.get(task.root)
-        if still_open is not None:
-            still_open.pop(task.id, None)
-            if not still_open:
-                del self._open_tasks[task.root]
+        self._forget_open(task)
 
     def _close_tasks(self, root: str, now: int) -> None:
         for task_id in list(self._open_tasks[root]):
             self._end_task(self.tasks[task_id], now)
-
-    def _release(self, task: TaskRecord) -> None:
-        if self._active_task.get(task.root) == task.id:
-            del self._active_task[task.root]
-        if task.pid is not None:
-            held = self._held.get(task.pid)
-            if held is not None:
-                held.pop(task.id, None)
-                if not held:
-                    del self._held[task.pid]
-
-    def _wait_until(self, task: TaskRecord, at: int) -> None:
-        task.expires_at = at
-        heapq.heappush(self._task_heap, (at, task.id))
-        if len(self._task_heap) > 64 + 4 * len(self._open_tasks):
-            open_ids = [task_id for ids in self._open_tasks.values() for task_id in ids]
-            self._task_heap = sorted((self.tasks[each].expires_at, each) for each in open_ids if self.tasks[each].expires_at)
-
 
     # ---- schedules -----------------------------------------------------------------------------------------------------------------
 
@@ -597,7 +442,7 @@ class Machine:
             operation.id, operation.cron, operation.promise_id, operation.promise_timeout, operation.promise_param,
             operation.promise_tags or {}, operation.description, operation.tags or {}, operation.key, now, first,
         )  # fmt: skip
-        self.schedules[record.id] = record
+        self._store_schedule(record)
         self._schedule_order[self._schedules_made] = record.id
         self._schedules_made += 1
         heapq.heappush(self._schedule_heap, (first, record.id))
@@ -612,6 +457,8 @@ class Machine:
     def _delete_schedule(self, operation: DeleteSchedule, now: int) -> None:
         self._get_schedule(GetSchedule(operation.id), now)
         del self.schedules[operation.id]
+        if self.changes is not None:
+            self.changes.schedules[operation.id] = None
         del self._schedule_order[next(place for place, known in self._schedule_order.items() if known == operation.id)]
 
     def _search_schedules(self, operation: SearchSchedules, now: int) -> tuple[list[ScheduleRecord], int | None]:
@@ -631,7 +478,7 @@ class Machine:
             heapq.heappush(self._schedule_heap, (following, schedule_id))
         except ValueError:  # there is no further time
             following = due
-        self.schedules[schedule_id] = replace(schedule, last_run=due, next_run=following)
+        self._store_schedule(replace(schedule, last_run=due, next_run=following))
         given = {"id": schedule_id, "timestamp": str(due)}
         promise_id = _TEMPLATE.sub(lambda match: given[match[1]], schedule.promise_id)
         if self._find(promise_id) is not None or len(promise_id) > ID_LIMIT:
@@ -648,14 +495,6 @@ class Machine:
 
 def _no_cron(cron: str, after: int) -> int:
     raise ValueError("this promise server has no schedules")
-
-
-def _number(record: PromiseRecord) -> int:
-    return record.number
-
-
-def _origin(record: PromiseRecord) -> str:
-    return record.lineage.origin if record.lineage is not None else record.id
 
 
 def _page[Record: (PromiseRecord, ScheduleRecord)](
