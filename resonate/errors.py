@@ -30,8 +30,8 @@ class ResonateError(Exception):
         return (_rebuild, (type(self), self.args), dict(self.__dict__))
 
 
-def _rebuild(cls: type[ResonateError], args: tuple[Any, ...]) -> ResonateError:
-    error: ResonateError = cls.__new__(cls, *args)
+def _rebuild[E: Exception](cls: type[E], args: tuple[Any, ...]) -> E:
+    error = cls.__new__(cls, *args)
     error.args = args
     return error
 
@@ -71,6 +71,27 @@ class ValueNotStorable(TypeError):
     """A value cannot be stored without losing something. The text names the path, `$.model` or `$.rows[2]`."""
 
 
+class RemoteError(Exception):
+    """An error whose class is not imported here. `type_name` is the name of its class where it was raised."""
+
+    def __init__(self, type_name: str, text: str) -> None:
+        super().__init__(f"{type_name}: {text}")
+        self.type_name = type_name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (type(self), self.args), dict(self.__dict__))
+
+
+class RemoteTraceback(Exception):
+    """The traceback of an error as it was where it was raised: the `__cause__` of an error that comes out of a promise."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.args[0].rstrip()}\n"""'
+
+
 class NotDurable(TypeError):
     """A durable function yielded or awaited something that is no command, or a promise that belongs to another run."""
 
@@ -98,3 +119,11 @@ class CodeChanged(RuntimeError):
 
 class StepEnded(RuntimeError):
     """A durable function raised `SystemExit`, `KeyboardInterrupt` or the like. Only that function fails; the process goes on."""
+
+
+def safe_text(error: BaseException) -> str:
+    """`str(error)`, also where the error's own `__str__` fails."""
+    try:
+        return str(error)
+    except BaseException:
+        return f"<{type(error).__name__} without a text>"

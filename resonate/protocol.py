@@ -38,6 +38,8 @@ RESIDENT_LIMIT = 10_000
 """Promises of runs that are over, and tasks, that a store in memory keeps at hand; older ones go to a temporary file."""
 PUT_AWAY_LIMIT = 256
 """How many of them go there at once."""
+UNFAMILIAR_NAMES_LIMIT = 1_000
+"""Names of classes that are not read here of which the log speaks, each once."""
 VALUE_DEPTH_LIMIT = 200
 """Levels of nesting that a stored value may have."""
 WORKERS_LIMIT = 32

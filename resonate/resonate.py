@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Protocol, Self, overload
 
 from resonate.computation import error_text
-from resonate.context import Context
+from resonate.context import Context, Random, Time
 from resonate.coroutine import LFI, Command, Composed, plain_function
 from resonate.dependencies import Dependencies
 from resonate.encoders import DEFAULT, encode_call, encoder_for
@@ -22,6 +22,7 @@ from resonate.errors import ResonateStoreError
 from resonate.events import Event, FinalState, PromiseCreated, PromiseSettled
 from resonate.handle import Handle
 from resonate.labels import label_arguments, label_data
+from resonate.message_sources import LocalMessageSource
 from resonate.models.encoder import Encoder
 from resonate.models.message_source import MessageSource
 from resonate.models.retry_policy import RetryPolicy
@@ -49,9 +50,10 @@ from resonate.stores.local import LocalStore
 from resonate.stores.promises import PromiseStore
 from resonate.stores.schedules import ScheduleStore
 
-__all__ = ["Context", "Function", "Resonate"]  # programs for 0.6.7 import the type `Context` from here too
+# Programs for 0.6.7 import the types `Context`, `Time` and `Random` from here too.
+__all__ = ["ALLOWED_LOG_LEVELS", "Context", "Function", "Random", "Resonate", "Time"]
 
-_LOG_LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
+ALLOWED_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _FINAL: dict[str, FinalState] = {
     "RESOLVED": "resolved", "REJECTED": "rejected", "REJECTED_CANCELED": "canceled", "REJECTED_TIMEDOUT": "timedout",
 }  # fmt: skip
@@ -73,7 +75,7 @@ class Resonate:
     def __init__(
         self, *, dependencies: Dependencies | None = None, group: str = "default", log_level: int | str = logging.NOTSET,
         message_source: MessageSource | None = None, pid: str | None = None, registry: Registry | None = None,
-        store: LocalStore | Store | None = None, ttl: int = 10, workers: int | None = None,
+        store: LocalStore | Store | None = None, ttl: int = 10, workers: int | None = None, encoder: Encoder | None = None,
     ) -> None:  # fmt: skip
         _expect("dependencies", dependencies, Dependencies, optional=True)
         _expect("group", group, str)
@@ -82,11 +84,14 @@ class Resonate:
             raise TypeError(f"message_source must be `MessageSource | None`, got {type(message_source).__name__}")
         _expect("pid", pid, str, optional=True)
         _expect("registry", registry, Registry, optional=True)
-        _expect("store", store, (LocalStore, Store), optional=True)
+        _expect("store", store, Store, optional=True)
         _expect("ttl", ttl, int)
         _expect("workers", workers, int, optional=True)
-        if isinstance(log_level, str) and log_level.upper() not in _LOG_LEVELS:
-            raise ValueError(f"log_level must be one of {', '.join(_LOG_LEVELS)}, got {log_level!r}")
+        _expect("encoder", encoder, Encoder, optional=True)
+        if isinstance(log_level, str) and log_level.upper() not in ALLOWED_LOG_LEVELS:
+            raise ValueError(f"log_level must be one of {', '.join(ALLOWED_LOG_LEVELS)}, got {log_level!r}")
+        if isinstance(store, LocalStore) and not isinstance(message_source, LocalMessageSource | None):
+            raise TypeError(f"the message_source of a LocalStore must be `LocalMessageSource`, got {type(message_source).__name__}")
         if message_source is not None and store is None:
             raise ValueError("a message_source needs the store that it belongs to: Resonate(store=store, message_source=...)")
         if store is not None and not isinstance(store, LocalStore) and message_source is None:
@@ -97,7 +102,7 @@ class Resonate:
             raise ValueError(f"workers must not be negative, got {workers}")
         self._shared = _Shared(
             _backend(store), registry or Registry(), dependencies or Dependencies(), pid or uuid.uuid4().hex, group, ttl,
-            min(WORKERS_LIMIT, workers or os.cpu_count() or 1), message_source,
+            min(WORKERS_LIMIT, workers or os.cpu_count() or 1), message_source, encoder_for(encoder),
             logging.getLevelNamesMapping()[log_level.upper()] if isinstance(log_level, str) else log_level,
         )  # fmt: skip
         self._options = Options(target=group)  # whoever takes a run over belongs to the group that it was launched in
@@ -106,20 +111,26 @@ class Resonate:
     def local(
         cls, dependencies: Dependencies | None = None, group: str = "default", log_level: int | str = logging.INFO,
         pid: str | None = None, registry: Registry | None = None, ttl: int = 10, workers: int | None = None,
+        *, encoder: Encoder | None = None,
     ) -> Self:  # fmt: skip
         """A client whose promises live in the memory of this process.
 
         `ttl` is the lease in seconds, `workers` how many functions run at once (at most 32; without it, as many as there are processors),
-        `log_level` what is said about executions on standard error: a level of `logging` or its name.
+        `log_level` what is said about executions on standard error: a level of `logging` or its name. `encoder` turns all values of this
+        client into what is stored (`resonate.encoders.PickleEncoder` for objects of any class).
 
         >>> with Resonate.local(log_level="ERROR") as resonate:
         ...     resonate.start()
         """
-        return cls(dependencies=dependencies, group=group, log_level=log_level, pid=pid, registry=registry, ttl=ttl, workers=workers)
+        return cls(
+            dependencies=dependencies, group=group, log_level=log_level, pid=pid, registry=registry, ttl=ttl, workers=workers,
+            encoder=encoder,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         shared = self._shared
-        return f"Resonate({shared.store.where[1]}, group={shared.group!r}, {len(shared.registry.functions())} functions)"
+        values = "" if shared.encoder is DEFAULT else f", {shared.encoder!r}"
+        return f"Resonate({shared.store.where[1]}, group={shared.group!r}, {len(shared.registry.functions())} functions{values})"
 
     def __enter__(self) -> Self:
         self.start()
@@ -150,7 +161,7 @@ class Resonate:
     @property
     def encoder(self) -> Encoder:
         """The encoder of this client's values: `encode(value)` gives (headers, data)."""
-        return encoder_for(self._options.encoder)
+        return encoder_for(self._options.encoder, self._shared.encoder)
 
     @property
     def where(self) -> tuple[str, str]:
@@ -300,7 +311,7 @@ class Resonate:
         assert lineage is not None
         arguments: tuple[tuple[str, str], ...] = ()
         try:
-            param = DEFAULT.decode(record.param)
+            param = self._shared.encoder.decode(record.param)
             if lineage.kind == "promise":
                 arguments = label_data(param)
             elif isinstance(param, dict) and "func" in param:
@@ -343,9 +354,10 @@ class _Shared:
 
     def __init__(
         self, store: Backend, registry: Registry, dependencies: Dependencies, pid: str, group: str, ttl_s: int, workers: int,
-        source: MessageSource | None, log_level: int,
+        source: MessageSource | None, encoder: Encoder, log_level: int,
     ) -> None:  # fmt: skip
         self.store = store
+        self.encoder = encoder
         self.source = source
         self.registry = registry
         self.dependencies = dependencies
@@ -367,7 +379,7 @@ class _Shared:
         with self._lock:
             if self._runtime is None:
                 steps = Steps(
-                    self.registry, self.dependencies, self.observers, self.store.address, log_level=self._log_level, encoder=DEFAULT
+                    self.registry, self.dependencies, self.observers, self.store.address, log_level=self._log_level, encoder=self.encoder
                 )
                 made = Runtime(
                     self.store, self.registry, self.observers, steps, pid=self.pid, group=self.group, ttl_s=self.ttl_s,

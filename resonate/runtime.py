@@ -39,7 +39,6 @@ from resonate.computation import (
     Warn,
 )
 from resonate.coroutine import LFI, Command
-from resonate.encoders import DEFAULT
 from resonate.errors import CodeChanged, ResonateShutdownError
 from resonate.events import AttemptStarted, Event, RunHalted
 from resonate.handle import Handle
@@ -109,6 +108,8 @@ class Runtime:
         self._pid = pid
         # Nobody else can take over what lives in this process's memory, so there a lease lasts as long as the process.
         self._ttl_ms = TIMEOUT_LIMIT_MS if store.sole_owner else int(ttl_s * 1000)
+        # What a run that is parked here waits for wakes nobody but this process, which the message's address names.
+        self._is_alone = store.sole_owner and source is None
         self._group = group
         self._address = source.anycast if source else f"poll://any@{group}/{pid}"
         self._notice_address = source.unicast if source else f"poll://uni@{group}/{pid}"
@@ -414,7 +415,7 @@ class Runtime:
             return
         there = self._runs.get(claimed.root.id)
         if there is not None:
-            self._post(there, jobs, Computation.resumed, claimed.lease, claimed.leaf)
+            self._post(there, jobs, Computation.resumed, claimed.lease, claimed.leaf, self._is_alone)
             return
         try:
             command = self._invocation(claimed.root)
@@ -426,14 +427,14 @@ class Runtime:
         if is_new:
             self._post(run, jobs, Computation.start, claimed.lease)
         else:
-            self._post(run, jobs, Computation.resumed, claimed.lease, claimed.leaf)
+            self._post(run, jobs, Computation.resumed, claimed.lease, claimed.leaf, self._is_alone)
         news = self._store.call((Subscribe(run.id, self._pid, self._notice_address, TIMEOUT_LIMIT_MS),))[0]
         if not isinstance(news, Exception) and news[0].state != "PENDING":
             self._post(run, jobs, Computation.settled_outside, news[0])
 
     def _invocation(self, record: PromiseRecord) -> Command[Any]:
         """The call that a promise asks for. Raises an error that says what is wrong with it."""
-        asked = DEFAULT.decode(record.param)
+        asked = self._steps.decode(record.param)
         if not isinstance(asked, dict) or not isinstance(asked.get("func"), str):
             raise ValueError(f"promise {record.id} asks for no function: its param must be an object with `func`, `args` and `version`")
         name, version = asked["func"], asked.get("version", 0)
@@ -442,11 +443,13 @@ class Runtime:
         except ValueError as error:
             known = ", ".join(sorted({each for each, _, _ in self._registry.functions()})) or "none"
             raise ValueError(f"{error}. Register it in this process, or call one of the registered functions: {known}.") from None
-        args, kwargs = tuple(asked.get("args") or ()), dict(asked.get("kwargs") or {})
+        args, kwargs = asked.get("args") or (), asked.get("kwargs") or {}
+        if not isinstance(args, (list, tuple)) or not isinstance(kwargs, dict):
+            raise ValueError(f"promise {record.id} asks for {name} with arguments that are none: `args` must be a list, `kwargs` an object")
         kind = record.lineage.kind if record.lineage else "rpc"
-        command: Command[Any] = LFI(record.id, kind, name, func, args, kwargs, version=version)
+        command: Command[Any] = LFI(record.id, kind, name, func, tuple(args), kwargs, version=version)
         command.key = record.key_for_create
-        command.arguments = label_arguments(func, args, kwargs) if self._observers else ()
+        command.arguments = label_arguments(func, command.args, kwargs) if self._observers else ()
         return command
 
     def _add_handle(self, handle: Handle[Any]) -> None:

@@ -24,8 +24,8 @@ from resonate.computation import NO_VALUE, Call, Computation, Node, Step
 from resonate.context import Context, Info
 from resonate.coroutine import LFC, LFI, RFC, RFI, Command, Promise
 from resonate.dependencies import Dependencies
-from resonate.encoders import DEFAULT, encode_call, encode_error, encoder_for, safe_text
-from resonate.errors import NotDurable, StepEnded, ValueNotStorable
+from resonate.encoders import DEFAULT, DefaultEncoder, encode_call, encode_error, encoder_for
+from resonate.errors import NotDurable, StepEnded, ValueNotStorable, safe_text
 from resonate.events import AttemptStarted
 from resonate.fingerprint import fingerprint
 from resonate.labels import label_arguments, label_data, short_text
@@ -73,6 +73,7 @@ class Steps:
         self._address = address
         self._log_level = log_level
         self._encoder = encoder
+        self._is_exact = isinstance(encoder, DefaultEncoder)  # reading gives what was written
         self._here = threading.local()  # this worker's event loop
 
     def perform(self, run_id: str, origin: str, variables: contextvars.Context, action: Call | Step) -> Stepped:
@@ -89,6 +90,10 @@ class Steps:
             frame.variables.run(frame.generator.close)
         except BaseException as error:  # a generator that yields on while it is closed, or raises anything
             logger.warning("closing %s failed: %r", frame.context.id, error)
+
+    def decode(self, stored: Encoded) -> Any:
+        """A stored value, by the client's encoder."""
+        return self._encoder.decode(stored)
 
     def encode_error(self, error: BaseException) -> Encoded:
         """A raised error as the value of a rejected promise."""
@@ -269,7 +274,8 @@ class Steps:
         except BaseException as error:  # the user's encoder may raise anything
             return self._failure(run_id, node, _not_storable(command, error))
         # A plain value is handed on as it is, where reading it back would give the same.
-        return Computation.returned, node, encoded, value if type(value) in _PLAIN and option.encoder is None else NO_VALUE
+        is_same = type(value) in _PLAIN and option.encoder is None and self._is_exact
+        return Computation.returned, node, encoded, value if is_same else NO_VALUE
 
     def _failure(self, run_id: str, node: Node, error: BaseException, *, may_retry: bool = True) -> Stepped:
         command = node.command

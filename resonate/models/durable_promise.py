@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from resonate.errors import ResonateCanceledError, ResonateTimedoutError
+from resonate.errors import RemoteTraceback, ResonateCanceledError, ResonateTimedoutError
 from resonate.models.callback import Callback
 from resonate.models.encoder import Encoder
 from resonate.models.result import Ko, Ok, Result
-from resonate.protocol import Encoded, PromiseRecord, State
+from resonate.protocol import TRACEBACK_HEADER, Encoded, PromiseRecord, State
 from resonate.wire.legacy import promise_from_wire, tags_of
 
 
@@ -167,4 +167,8 @@ def outcome_of(promise: DurablePromise | PromiseRecord, encoder: Encoder) -> Res
     value = encoder.decode(stored)
     if promise.state == "RESOLVED":
         return Ok(value)
-    return Ko(value if isinstance(value, Exception) else Exception(value))
+    error = value if isinstance(value, Exception) else Exception(value)
+    shown = (stored[0] or {}).get(TRACEBACK_HEADER)
+    if shown and error.__cause__ is None:
+        error.__cause__ = RemoteTraceback(shown)
+    return Ko(error)
