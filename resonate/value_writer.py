@@ -275,9 +275,9 @@ def _constructor_arguments(error: BaseException, given: tuple[Any, ...]) -> tupl
 def _advice(value: Any, path: str) -> str:
     kind = type(value)
     what = f"{path} is an `{kind.__name__}`" if kind.__name__[:1].lower() in "aeiou" else f"{path} is a `{kind.__name__}`"
-    if callable(getattr(value, "item", None)) and getattr(value, "shape", None) == ():
+    if callable(getattr(kind, "item", None)) and hasattr(kind, "shape") and value.shape == ():
         return f"{what}, which cannot be stored as it is. Write `.item()` after it for the plain Python value."
-    if callable(getattr(value, "to_dict", None)):
+    if callable(getattr(kind, "to_dict", None)):
         return f"{what}, which cannot be stored as it is. Store its plain form (`.to_dict()`, `.tolist()`), or a path to where it is kept."
     return (
         f"{what}, which cannot be stored. Return JSON-like values (numbers, text, lists, dicts, dates, dataclasses), "

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from resonate.labels import short_text
 from resonate.protocol import ID_LIMIT, SEARCH_LIMIT, Encoded, Operation, refusal
 
 
@@ -86,7 +87,7 @@ class Face:
     def _page_limits(asked: Sequence[Any]) -> tuple[int, int | None]:
         limit = asked[3]
         if isinstance(limit, bool) or not isinstance(limit, int) or not 0 <= limit <= SEARCH_LIMIT:
-            raise refusal(40000, f"limit must be 1 to {SEARCH_LIMIT}, got {limit!r}")
+            raise refusal(40000, f"limit must be 1 to {SEARCH_LIMIT}, got {short_text(limit)}")
         return limit or SEARCH_LIMIT, asked[4]
 
 
@@ -143,11 +144,14 @@ def checked_int(name: str, value: object) -> int:
 
 def checked_tags(name: str, tags: object) -> dict[str, str] | None:
     """Text by text, or None when there is none. TypeError when something is no text."""
-    if not tags:
+    if tags is None:
         return None
-    if not isinstance(tags, Mapping) or not all(isinstance(each, str) for pair in tags.items() for each in pair):
-        raise TypeError(f"{name} must be a dict of `str` to `str`, got {tags!r:.80}")
-    return dict(tags)
+    if not isinstance(tags, Mapping):
+        raise TypeError(f"{name} must be a dict of `str` to `str`, got {type(tags).__name__}")
+    for key, text in tags.items():
+        if not isinstance(key, str) or not isinstance(text, str):
+            raise TypeError(f"{name} must be a dict of `str` to `str`, got {type(key).__name__} to {type(text).__name__} in it")
+    return dict(tags) or None
 
 
 def checked_encoded(headers: Mapping[str, str] | None, data: str | None, prefix: str = "") -> Encoded:

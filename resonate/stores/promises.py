@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from resonate.labels import short_text
 from resonate.models.callback import Callback
 from resonate.models.durable_promise import DurablePromise
 from resonate.models.task import Task
@@ -164,5 +165,5 @@ def _states(state: Any) -> tuple[State, ...] | None:
         return None
     found = _STATES.get(state.lower()) if isinstance(state, str) else None
     if found is None:
-        raise refusal(40000, f"state must be `pending`, `resolved` or `rejected`, got {state!r}")
+        raise refusal(40000, f"state must be `pending`, `resolved` or `rejected`, got {short_text(state)}")
     return found
