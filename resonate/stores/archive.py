@@ -1,65 +1,16 @@
-"""Where settled promises go that nobody is likely to ask for again: rows of a table, out of the machine's memory.
-
-`SCHEMA` and the two functions for rows are also what a file of promises is made of.
-"""
+"""Where the store in memory puts what is over and nobody is likely to ask for again: rows of a table in a temporary file."""
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Any
 
-from resonate.protocol import Encoded, Lineage, PromiseRecord, TaskRecord
+from resonate.protocol import PromiseRecord, TaskRecord
+from resonate.stores.rows import PUT_PROMISE, PUT_TASK, SCHEMA, promise_of, promise_row, task_of, task_row
 
-PROMISE_COLUMNS = (
-    "number", "id", "origin", "state", "timeout", "param_headers", "param_data", "value_headers", "value_data", "tags", "target", "timer",
-    "created_on", "completed_on", "key_for_create", "key_for_complete", "root", "parent", "kind", "name", "arguments",
-)  # fmt: skip
-TASK_COLUMNS = ("id", "kind", "root", "promise", "recv", "timeout", "created_on", "state", "counter", "completed_on")
-SCHEMA = f"""
-CREATE TABLE promises ({", ".join(PROMISE_COLUMNS)}, PRIMARY KEY (number));
-CREATE UNIQUE INDEX promises_by_id ON promises (id);
-CREATE INDEX promises_by_origin ON promises (origin, number);
-CREATE TABLE tasks ({", ".join(TASK_COLUMNS)}, PRIMARY KEY (id)) WITHOUT ROWID;
-"""
 _FILTER_BITS = 23
-_SELECT_TASK = f"SELECT {', '.join(TASK_COLUMNS)} FROM tasks WHERE id = ?"  # noqa: S608 (names of ours)
-_SELECT = f"SELECT {', '.join(PROMISE_COLUMNS)} FROM promises"  # noqa: S608 (names of ours)
-
-
-def promise_row(record: PromiseRecord) -> tuple[Any, ...]:
-    """A promise as a row."""
-    lineage = record.lineage
-    return (
-        record.number, record.id, lineage.origin if lineage is not None else record.id, record.state, record.timeout,
-        _text(record.param[0]), record.param[1], _text(record.value[0]), record.value[1], _text(record.tags), record.target, record.timer,
-        record.created_on, record.completed_on,
-        record.key_for_create, record.key_for_complete, *(lineage[1:] if lineage is not None else (None,) * 5),
-    )  # fmt: skip
-
-
-def promise_of(row: tuple[Any, ...]) -> PromiseRecord:
-    """The promise of a row."""
-    number, promise_id, origin, state, timeout, param_headers, param_data, value_headers, value_data, tags, target, timer, *rest = row
-    created_on, completed_on, key_for_create, key_for_complete, root, parent, kind, name, arguments = rest
-    param: Encoded = (_mapping(param_headers), param_data)
-    value: Encoded = (_mapping(value_headers), value_data)
-    lineage = None if kind is None else Lineage(origin, root, parent, kind, name, arguments)
-    return PromiseRecord(
-        promise_id, state, timeout, param, value, _mapping(tags), target, bool(timer), created_on, completed_on, key_for_create,
-        key_for_complete, lineage, number,
-    )  # fmt: skip
-
-
-def _text(mapping: dict[str, str] | None) -> str | None:
-    return None if mapping is None else json.dumps(mapping)
-
-
-def _mapping(text: str | None) -> dict[str, str] | None:
-    found: dict[str, str] | None = None if text is None else json.loads(text)
-    return found
 
 
 class Archive:
@@ -72,29 +23,29 @@ class Archive:
 
     def keep(self, promises: Iterable[PromiseRecord]) -> None:
         """Take settled promises over."""
-        self._insert("promises", [promise_row(record) for record in promises], PROMISE_COLUMNS.index("id"))
+        self._insert(PUT_PROMISE, {record.id: promise_row(record) for record in promises})
 
     def keep_tasks(self, tasks: Iterable[TaskRecord]) -> None:
         """Take tasks over that are done with."""
-        self._insert("tasks", [tuple(getattr(task, name) for name in TASK_COLUMNS) for task in tasks], TASK_COLUMNS.index("id"))
+        self._insert(PUT_TASK, {task.id: task_row(task) for task in tasks})
 
     def promise(self, promise_id: str) -> PromiseRecord | None:
         """The promise of that id, if it is here."""
-        rows = self._query(f"{_SELECT} WHERE id = ?", promise_id) if self._may_have(promise_id) else ()
+        rows = self._query("SELECT * FROM promises WHERE id = ?", promise_id) if self._may_have(promise_id) else ()
         return next((promise_of(row) for row in rows), None)
 
     def task(self, task_id: str) -> TaskRecord | None:
         """The task of that id, if it is here."""
-        rows = self._query(_SELECT_TASK, task_id) if self._may_have(task_id) else ()
-        return next((TaskRecord(**dict(zip(TASK_COLUMNS, row, strict=True))) for row in rows), None)
+        rows = self._query("SELECT * FROM tasks WHERE id = ?", task_id) if self._may_have(task_id) else ()
+        return next((task_of(row) for row in rows), None)
 
     def descendants(self, origin: str) -> list[PromiseRecord]:
         """The promises of a call graph that are here, in the order of creation."""
-        return [promise_of(row) for row in self._query(f"{_SELECT} WHERE origin = ? ORDER BY number", origin)]
+        return [promise_of(row) for row in self._query("SELECT * FROM promises WHERE origin = ? ORDER BY number", origin)]
 
     def newest_first(self, before: int) -> Iterator[PromiseRecord]:
         """All promises that are here with a number below `before`."""
-        for row in self._query(f"{_SELECT} WHERE number < ? ORDER BY number DESC", before):
+        for row in self._query("SELECT * FROM promises WHERE number < ? ORDER BY number DESC", before):
             yield promise_of(row)
 
     def before_fork(self) -> None:
@@ -121,13 +72,13 @@ class Archive:
             self._seen = self._seen or bytearray(1 << (_FILTER_BITS - 3))
         return self._connection
 
-    def _insert(self, table: str, rows: list[tuple[Any, ...]], id_column: int) -> None:
+    def _insert(self, put: str, rows: dict[str, tuple[Any, ...]]) -> None:
         connection = self._connected()
         connection.execute("BEGIN")
-        connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)  # noqa: S608
+        connection.executemany(put, rows.values())
         connection.execute("COMMIT")
-        for row in rows:
-            for place in _places(row[id_column]):
+        for record_id in rows:
+            for place in _places(record_id):
                 self._seen[place >> 3] |= 1 << (place & 7)
 
     def _query(self, statement: str, value: Any) -> Iterable[tuple[Any, ...]]:

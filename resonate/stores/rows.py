@@ -1,0 +1,120 @@
+"""Records as rows of SQLite tables, for the file store and for what the store in memory puts away.
+
+What is asked for by SQL (id, origin, state) has a column; the rest of a record is one JSON text. Each row ends in a checksum over all
+of it: a row that was damaged on the disk is noticed before it is believed (`Damaged`).
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import Any
+
+from resonate.encoders import FORMAT_HEADER
+from resonate.protocol import CallbackRecord, Encoded, Lineage, PromiseRecord, ScheduleRecord, TaskRecord
+
+SCHEMA = """
+CREATE TABLE promises (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, origin TEXT NOT NULL, state TEXT NOT NULL, body TEXT NOT NULL,
+    checksum INTEGER NOT NULL);
+CREATE INDEX promises_of ON promises (origin);
+CREATE TABLE tasks (id TEXT PRIMARY KEY, is_open INTEGER NOT NULL, body TEXT NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID;
+"""
+PUT_PROMISE = "INSERT OR REPLACE INTO promises VALUES (?, ?, ?, ?, ?, ?)"
+PUT_TASK = "INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?)"
+PUT_CALLBACK = "INSERT OR REPLACE INTO callbacks VALUES (?, ?, ?)"
+PUT_SCHEDULE = "INSERT OR REPLACE INTO schedules VALUES (?, ?, ?)"
+OPEN_STATES = ("INIT", "ENQUEUED", "CLAIMED")
+_TASK_FIELDS = tuple(TaskRecord.__slots__[1:])
+_CALLBACK_FIELDS = tuple(CallbackRecord.__slots__[1:])
+_SCHEDULE_FIELDS = tuple(ScheduleRecord.__slots__[1:])
+
+Row = tuple[Any, ...]
+
+
+class Damaged(ValueError):
+    """A row is not what was written."""
+
+
+def checksum(row: Row) -> int:
+    """The checksum of the columns before it."""
+    return zlib.crc32(repr(row).encode("utf-8", "surrogatepass"))
+
+
+def checked(row: Row) -> Row:
+    """The columns before the checksum. Raises `Damaged` when they do not belong to it."""
+    *columns, written = row
+    content = tuple(columns)
+    if checksum(content) != written:
+        raise Damaged(f"the row of {str(columns[0])[:80]!r} is not what was written")
+    return content
+
+
+def promise_row(record: PromiseRecord) -> Row:
+    """A promise as a row."""
+    lineage = record.lineage
+    body = json.dumps((
+        record.timeout, *_packed(record.param), *_packed(record.value), record.tags, record.target, record.timer, record.created_on,
+        record.completed_on, record.key_for_create, record.key_for_complete, lineage and lineage[1:],
+    ))  # fmt: skip
+    row = (record.number, record.id, record.id if lineage is None else lineage.origin, record.state, body)
+    return *row, checksum(row)
+
+
+def promise_of(row: Row) -> PromiseRecord:
+    """The promise of a row."""
+    number, promise_id, origin, state, body = checked(row)
+    timeout, param, param_data, value, value_data, *rest = json.loads(body)
+    tags, target, timer, created_on, completed_on, key_for_create, key_for_complete, lineage = rest
+    return PromiseRecord(
+        promise_id, state, timeout, _unpacked(param, param_data), _unpacked(value, value_data), tags, target, timer, created_on,
+        completed_on, key_for_create, key_for_complete, None if lineage is None else Lineage(origin, *lineage), number,
+    )  # fmt: skip
+
+
+def _packed(value: Encoded) -> tuple[Any, str | None]:
+    """(headers, data); 1 stands for the headers of a value whose exact form is its data."""
+    headers, data = value
+    is_plain = headers is not None and data is not None and len(headers) == 1 and headers.get(FORMAT_HEADER) == data
+    return 1 if is_plain else headers, data
+
+
+def _unpacked(headers: Any, data: Any) -> Encoded:
+    return {FORMAT_HEADER: data} if headers == 1 else headers, data
+
+
+def task_row(task: TaskRecord) -> Row:
+    """A task as a row."""
+    row = (task.id, int(task.state in OPEN_STATES), json.dumps([getattr(task, name) for name in _TASK_FIELDS]))
+    return *row, checksum(row)
+
+
+def task_of(row: Row) -> TaskRecord:
+    """The task of a row."""
+    task_id, _, body = checked(row)
+    return TaskRecord(task_id, *json.loads(body))
+
+
+def callback_row(record: CallbackRecord) -> Row:
+    """A callback as a row."""
+    row = (record.id, json.dumps([getattr(record, name) for name in _CALLBACK_FIELDS]))
+    return *row, checksum(row)
+
+
+def callback_of(row: Row) -> CallbackRecord:
+    """The callback of a row."""
+    callback_id, body = checked(row)
+    return CallbackRecord(callback_id, *json.loads(body))
+
+
+def schedule_row(record: ScheduleRecord) -> Row:
+    """A schedule as a row."""
+    row = (record.id, json.dumps([getattr(record, name) for name in _SCHEDULE_FIELDS]))
+    return *row, checksum(row)
+
+
+def schedule_of(row: Row) -> ScheduleRecord:
+    """The schedule of a row."""
+    schedule_id, body = checked(row)
+    record = ScheduleRecord(schedule_id, *json.loads(body))
+    record.promise_param = (record.promise_param[0], record.promise_param[1])
+    return record
