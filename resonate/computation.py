@@ -108,8 +108,8 @@ class Node:
     """One live promise of the run. `frame` belongs to the driver: it keeps the paused generator there."""
 
     __slots__ = (
-        "attempt", "command", "deadline", "delay", "failure", "frame", "hooked", "id", "open", "outcome", "outstanding", "parent", "phase",
-        "raw", "record", "text", "waiters", "watched",
+        "attempt", "command", "deadline", "delay", "failure", "frame", "handovers", "hooked", "id", "open", "outcome", "outstanding",
+        "parent", "phase", "raw", "record", "text", "waiters", "watched",
     )  # fmt: skip
 
     def __init__(self, id: str, parent: Node | None, command: Command[Any] | None, deadline: int) -> None:
@@ -119,6 +119,7 @@ class Node:
         self.deadline = deadline
         self.phase = CREATING
         self.attempt = 0
+        self.handovers = 0  # of the run, when the store was looked at last
         self.frame: Any = None
         self.waiters: list[Node] = []
         self.outstanding: dict[str, Node] | None = None  # begun and not awaited yet, in the order of issue
@@ -233,6 +234,7 @@ class Computation:
         self._notice_address = notice_address
         self._nodes: dict[str, Node] = {record.id: self.root}
         self._unwatched: list[Node] = []
+        self._handovers = 0  # how often another worker may have had the run since it began here
         self._own_ids: set[str] = set()  # of calls that were begun here under an id of the user's
 
     # ---- events ------------------------------------------------------------------------------------------------------------------
@@ -306,11 +308,29 @@ class Computation:
     def woke(self, node: Node) -> None:
         """The node's next attempt is due."""
         self.busy -= 1
-        if not self.finished:
-            self._call(node)
+        if self.finished:
+            return
+        self._call_if_open(node)
 
-    def resumed(self, lease: Lease, leaf: PromiseRecord | None) -> None:
-        """We hold the lease (again): a promise that the run waited for settled, or its work was handed to us once more."""
+    def _call_if_open(self, node: Node) -> None:
+        """Call it, unless another worker, which may have had the run since we looked last, has settled it."""
+        if node.handovers == self._handovers or (node is not self.root and (node.command is None or not node.command.option.durable)):
+            self._call(node)
+        else:
+            node.handovers = self._handovers
+            self._send(GetPromise(node.id), node, Computation._looked_again)
+
+    def _looked_again(self, node: Node, answer: Any) -> None:
+        if isinstance(answer, Exception) or answer.state == "PENDING":
+            self._call_if_open(node)
+        else:
+            self._settled(node, answer)
+
+    def resumed(self, lease: Lease, leaf: PromiseRecord | None, alone: bool = False) -> None:
+        """We hold the lease (again): a promise that the run waited for settled, or its work was handed to us once more.
+
+        `alone`: nobody else can have been woken for the run since it parked here.
+        """
         if self.finished:
             self.actions.append(GiveBack(lease))
             return
@@ -324,16 +344,25 @@ class Computation:
                 self._observe(RunResumed(self.origin, self.root.id, self.now_ms / 1000))
         if leaf is not None:
             self._settled_elsewhere(leaf)
-        # While we work on, no other wake-up is delivered: what else is waited for is asked about in its own way.
-        self._unwatched = [node for node in self.waiting.values() if not node.watched]
+        if not alone:
+            self._handovers += 1
+            for node in self.waiting.values():
+                node.hooked = node.watched = False  # another worker may have been woken by it in the meantime, which happens once
+        self._watch_anew()
         self._rest()
 
     def noticed(self, record: PromiseRecord) -> None:
         """A promise that the run waits for while other parts of it are at work has settled."""
-        # A run that is parked, or about to be, is resumed for it: it must not go on without a lease.
-        if not self.finished and not self.parked and self._parking is None:
-            self._settled_elsewhere(record)
-            self._rest()
+        if self.finished:
+            return
+        if self.parked or self._parking is not None:
+            # It is resumed for it: it must not go on without a lease. If something else resumes it first, it has to ask again.
+            node = self._nodes.get(record.id)
+            if node is not None:
+                node.watched = False
+            return
+        self._settled_elsewhere(record)
+        self._rest()
 
     def stuck(self, error: Encoded) -> None:
         """The encoded form of the error that a `Stuck` action carried."""
@@ -370,6 +399,7 @@ class Computation:
         if command.kind != "detached" and deadline > parent.deadline:
             deadline = parent.deadline
         child = Node(command.id, parent, command, deadline)
+        child.handovers = self._handovers
         self._nodes[command.id] = child
         if not option.durable:
             self._observe_created(child, None)
@@ -432,7 +462,7 @@ class Computation:
             node.record = record
             self._complete(node)
         elif command is not None and command.kind == "run" and is_due:
-            self._call(node)
+            self._call_if_open(node)
         else:
             node.phase = EXTERNAL
             if node.waiters:
@@ -597,6 +627,10 @@ class Computation:
             why = f"{self.root.id} can never go on: {blocked} wait for each other. Await a promise that settles."
             self.actions.append(Stuck(RunStuck(why)))
 
+    def _watch_anew(self) -> None:
+        """While the run is at work no wake-up is delivered: what else it waits for is asked about in its own way."""
+        self._unwatched = [node for node in self.waiting.values() if not node.watched]
+
     def _watch(self) -> None:
         unwatched, self._unwatched = self._unwatched, []
         for node in unwatched:
@@ -623,6 +657,8 @@ class Computation:
             self.lease = None
             if self.observed:
                 self._observe(RunSuspended(self.origin, self.root.id, self.now_ms / 1000, tuple(self.waiting)))
+        else:
+            self._watch_anew()
         for record in answer:
             self._settled_elsewhere(record)
 

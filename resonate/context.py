@@ -140,10 +140,10 @@ class Context:
 
         `timeout` is in seconds; `data` travels with the promise. TypeError for a value of the wrong kind.
         """
-        generated = self._next_id()
+        Options().merge(id=id, timeout=timeout, idempotency_key=idempotency_key, tags=tags)  # what is refused takes no number
         name = id.removeprefix(f"{self.id}.") if id else "promise"
-        command: RFI[Any] = RFI(generated, "promise", name, None, (data,))
-        return command.options(id=id, timeout=timeout, idempotency_key=idempotency_key, tags=tags)
+        command: RFI[Any] = RFI(self._next_id(), "promise", name, None, (data,), option=Options().merge(timeout=timeout))
+        return command.options(id=id, idempotency_key=idempotency_key, tags=tags)
 
     def sleep(self, secs: float) -> RFC[None]:
         """Wait at least `secs` seconds, durably: `yield ctx.sleep(60)`. Zero and less return at once."""

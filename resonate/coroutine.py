@@ -73,8 +73,12 @@ class Command[T]:
         given = {name: value for name, value in changes.items() if value is not None}
         for name, value in given.items():
             check_option(name, value)
-        if "id" in given:
-            self.id, self.has_own_id = given.pop("id"), True
+        if self.kind == "promise":  # as 0.6.7 reads it: 0, "" and {} say nothing
+            given = {name: value for name, value in given.items() if value or name == "encoder"}
+        elif self.kind == "sleep":  # nor does anything but an id
+            given = {name: value for name, value in given.items() if name == "id"}
+        if own_id := given.pop("id", None):  # an empty id says nothing in any call
+            self.id, self.has_own_id = own_id, True
         self.option = self.option.merge(**given)
         return self
 

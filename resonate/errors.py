@@ -43,6 +43,20 @@ class ResonateStoreError(ResonateError):
         super().__init__(mesg, float(f"100.{code}"), details)
 
 
+class StoreUnavailable(ResonateStoreError):
+    """The place where promises live cannot be used now. The text names it and says why; nothing that was acknowledged is lost."""
+
+    def __init__(self, mesg: str, code: int = 0) -> None:
+        super().__init__(mesg, code)
+
+
+class StoreDamaged(ResonateStoreError):
+    """A file is no file of promises, or a damaged one. It is never written over."""
+
+    def __init__(self, mesg: str, code: int = 0) -> None:
+        super().__init__(mesg, code)
+
+
 class ResonateCanceledError(ResonateError):
     """The awaited promise was canceled."""
 

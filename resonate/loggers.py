@@ -31,7 +31,7 @@ class ContextLogger(logging.LoggerAdapter[logging.Logger]):
     False
     """
 
-    def __init__(self, cid: str, id: str, level: int) -> None:
+    def __init__(self, cid: str, id: str, level: int = logging.NOTSET) -> None:
         super().__init__(functions_logger(), {"cid": cid, "id": id})
         self._level = level
 

@@ -123,6 +123,17 @@ class Machine(Tables):
                     self.tasks[task_id].expires_at = self.tasks[task_id].not_before
                 self._send_next(root, now)
 
+    def offer(self, roots: Iterable[str], now: int, is_ours: Callable[[str], bool]) -> None:
+        """Send the open tasks of these runs to whom they may concern here; of those that another process has sent, what `is_ours`."""
+        for root in roots:
+            active = self.tasks.get(self._active_task.get(root, ""))
+            if active is None:
+                for task_id in self._open_tasks.get(root, ()):
+                    self.tasks[task_id].expires_at = self.tasks[task_id].not_before
+                self._send_next(root, now)
+            elif active.state == "ENQUEUED" and is_ours(active.recv):
+                self._send(active)
+
     # ---- promises ----------------------------------------------------------------------------------------------------------------
 
     def _create(self, operation: CreatePromise, now: int, *, sends: bool = True) -> PromiseRecord:
@@ -342,6 +353,14 @@ class Machine(Tables):
             self._active_task.pop(task.root, None)
             self._wait_until(task, now + TASK_RETRY_MS)
 
+    def held_by(self, pid: str) -> list[DropTask]:
+        """What gives back every lease that a process holds."""
+        return [DropTask(task_id, self.tasks[task_id].counter) for task_id in self._held.get(pid, ())]
+
+    def open_runs(self) -> list[str]:
+        """The runs that have open tasks."""
+        return list(self._open_tasks)
+
     def _task(self, task_id: str) -> TaskRecord:
         task = self._find_task(task_id)
         if task is None:
@@ -390,8 +409,12 @@ class Machine(Tables):
             task.state = "ENQUEUED"
             self._active_task[root] = task.id
             self._wait_until(task, now + TASK_CLAIM_WINDOW_MS)
-            self.messages.append(TaskMessage(task.recv, cast("Any", task.kind), task.id, task.counter, root, task.timeout, task.created_on))
+            self._send(task)
             return
+
+    def _send(self, task: TaskRecord) -> None:
+        message = TaskMessage(task.recv, cast("Any", task.kind), task.id, task.counter, task.root, task.timeout, task.created_on)
+        self.messages.append(message)
 
     def _claim(self, task: TaskRecord, pid: str, ttl: int, now: int) -> None:
         task.state, task.pid, task.ttl = "CLAIMED", pid, ttl

@@ -94,14 +94,14 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def check_option(name: str, value: Any) -> None:
-    """TypeError or ValueError that names the option, what it must be and what it was."""
+    """TypeError, ValueError or OverflowError that names the option, what it must be and what it was."""
     accepts, expected = _CHECKS[name]
     if not accepts(value):
         raise TypeError(f"{name} must be `{expected}`, got {type(value).__name__}")
     if name == "timeout":
-        if not math.isfinite(value):
-            raise ValueError(f"timeout must be a finite number of seconds, got {value}")
         if value < 0:
             raise ValueError("timeout must be greater than or equal to zero")
+        if not math.isfinite(value):
+            raise (ValueError if math.isnan(value) else OverflowError)(f"timeout must be a finite number of seconds, got {value}")
     if name == "version" and value < 0:
         raise ValueError("version must be greater than or equal to zero")

@@ -60,6 +60,22 @@ TASK_CLAIM_WINDOW_MS = 60_000
 """A task that was sent and not claimed in this time is sent again, with the next counter."""
 TASK_RETRY_MS = 15_000
 """A task whose message could not be delivered is sent again after this time."""
+BUSY_SLICE_S = 0.05
+"""How long one try to get the lock of a file lasts."""
+BUSY_WAIT_LIMIT_S = 60.0
+"""How long a process waits for a file that others have locked before it says so."""
+JOURNAL_LIMIT = 50_000
+"""Changes that a file keeps for other processes; one that has missed more loads the file anew."""
+DEFERRED_LIMIT = 256
+"""Promises of steps under way that a file store leaves unwritten, at most."""
+DEFERRED_S = 0.05
+"""For how long."""
+PEER_POLL_S = 0.025
+"""How often a process looks whether another one has written to the same file."""
+PEER_CHECK_S = 1.0
+"""How often it looks whether the others are alive."""
+STORE_RETRY_S = 1.0
+"""What a file could not take is offered to it again after this time."""
 SEARCH_LIMIT = 100
 """Promises or schedules on one page of a search, at most."""
 ID_LIMIT = 32_768

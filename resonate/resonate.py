@@ -49,6 +49,7 @@ from resonate.stores.foreign import ForeignStore
 from resonate.stores.local import LocalStore
 from resonate.stores.promises import PromiseStore
 from resonate.stores.schedules import ScheduleStore
+from resonate.stores.sqlite import SqliteStore
 
 # Programs for 0.6.7 import the types `Context`, `Time` and `Random` from here too.
 __all__ = ["ALLOWED_LOG_LEVELS", "Context", "Function", "Random", "Resonate", "Time"]
@@ -111,9 +112,13 @@ class Resonate:
     def local(
         cls, dependencies: Dependencies | None = None, group: str = "default", log_level: int | str = logging.INFO,
         pid: str | None = None, registry: Registry | None = None, ttl: int = 10, workers: int | None = None,
-        *, encoder: Encoder | None = None,
+        *, path: str | os.PathLike[str] | None = None, durability: str = "full", encoder: Encoder | None = None,
     ) -> Self:  # fmt: skip
-        """A client whose promises live in the memory of this process.
+        """A client whose promises live in the memory of this process, or with `path` in a file that outlives it.
+
+        What is unfinished in the file goes on as soon as its functions are registered; several processes may work on one file. With
+        `durability="full"` an acknowledged step survives a power cut, with `"fast"` it survives the end of the process.
+        `StoreUnavailable` or `StoreDamaged` say why a file cannot be used; neither is ever written over.
 
         `ttl` is the lease in seconds, `workers` how many functions run at once (at most 32; without it, as many as there are processors),
         `log_level` what is said about executions on standard error: a level of `logging` or its name. `encoder` turns all values of this
@@ -122,9 +127,10 @@ class Resonate:
         >>> with Resonate.local(log_level="ERROR") as resonate:
         ...     resonate.start()
         """
+        store = None if path is None else SqliteStore(path, durability)
         return cls(
-            dependencies=dependencies, group=group, log_level=log_level, pid=pid, registry=registry, ttl=ttl, workers=workers,
-            encoder=encoder,
+            dependencies=dependencies, group=group, log_level=log_level, pid=pid, registry=registry, store=store, ttl=ttl,
+            workers=workers, encoder=encoder,
         )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -214,6 +220,7 @@ class Resonate:
             raise TypeError(f"func must be a function, got {type(func).__name__}")
         raw = plain_function(func)
         self.registry.add(raw, name, version)
+        self._shared.registered(name or raw.__name__)
         return Function(self, name or raw.__name__, raw, self._options.merge(version=version))
 
     # ---- launching -------------------------------------------------------------------------------------------------------------------
@@ -388,6 +395,11 @@ class _Shared:
                 made.start()
                 self._runtime = made
             return self._runtime
+
+    def registered(self, name: str) -> None:
+        """Take up what has waited for a function."""
+        if self._runtime is not None:
+            self._runtime.registered(name)
 
     def stop(self, timeout_s: float) -> None:
         """Stop the runtime, if there is one; the next use starts another."""

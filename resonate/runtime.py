@@ -39,7 +39,7 @@ from resonate.computation import (
     Warn,
 )
 from resonate.coroutine import LFI, Command
-from resonate.errors import CodeChanged, ResonateShutdownError
+from resonate.errors import CodeChanged, ResonateShutdownError, StoreDamaged, StoreUnavailable
 from resonate.events import AttemptStarted, Event, RunHalted
 from resonate.handle import Handle
 from resonate.labels import label_arguments
@@ -54,6 +54,7 @@ from resonate.protocol import (
     CreateLeased,
     CreatePromise,
     DropTask,
+    GetPromise,
     Heartbeat,
     Lease,
     Message,
@@ -119,6 +120,8 @@ class Runtime:
         self._interested: dict[str, list[Run]] = {}
         self._lock = threading.Lock()
         self._inbox: deque[Message] = deque()
+        self._ready: deque[Run] = deque()  # with answers in their mailboxes
+        self._unknown: dict[str, list[TaskMessage]] = {}  # work that waits for a function to be registered, by its name
         self._here = threading.local()  # how deep this thread is in drives of this runtime
         self._workers: Workers[Job] = Workers(workers, self._perform, steps.close_loop)
         self._timers = Timers("resonate-timers")
@@ -131,6 +134,8 @@ class Runtime:
     def start(self) -> None:
         """Listen to the store and begin to work."""
         self._workers.start()
+        self._store.on_answers = self._take_answers
+        self._store.on_trouble = self._troubled
         self._store.start()
         if self._source is None:
             self._end_listening = self._store.listen(self._group, self._pid, self._hear)
@@ -148,6 +153,7 @@ class Runtime:
         if self._source is not None:
             self._source.stop()
         self._store.stop(max(0.0, deadline - time.monotonic()))
+        self._store.flush()
         leases = [run.computation.lease for run in list(self._runs.values())] + [lease for _, _, lease in self._halted.values()]
         self._store.call([DropTask(lease.task, lease.counter) for lease in leases if lease is not None])
         if not self._workers.stop(max(0.0, deadline - time.monotonic())):
@@ -265,11 +271,7 @@ class Runtime:
         while actions:
             action = actions.popleft()
             if isinstance(action, Send):
-                if type(action.operation) is Subscribe:
-                    answer = self._subscribe(run, action.operation)
-                else:
-                    answer = self._store.call((action.operation,))[0]
-                computation.answered(action, answer)
+                self._send(run, action)
             elif isinstance(action, (Call, Step, Close)):
                 jobs.append((run, action))
             elif isinstance(action, Observe):
@@ -292,17 +294,71 @@ class Runtime:
                     # A store that answers later may tell later too; our own settlement is news enough.
                     self._inbox.append(NotifyMessage(self._notice_address, action.record))
 
-    def _subscribe(self, run: Run, operation: Subscribe) -> Any:
-        with self._lock:
-            self._interested.setdefault(operation.promise, []).append(run)
-            run.interests.append(operation.promise)
-        answer = self._store.call((operation,))[0]
-        if isinstance(answer, Exception) or answer[0].state != "PENDING":
+    def _send(self, run: Run, send: Send) -> None:
+        operation = send.operation
+        if type(operation) is Subscribe:
+            with self._lock:
+                self._interested.setdefault(operation.promise, []).append(run)
+                run.interests.append(operation.promise)
+        answer = self._store.post(operation, lambda answer: self._answered(run, send, answer))
+        if answer is not None:
+            self._heed(run, operation, answer)
+            run.computation.answered(send, answer)
+
+    def _answered(self, run: Run, send: Send, answer: Any) -> None:
+        """The store's answer to what was posted; `_take_answers` follows it."""
+        self._heed(run, send.operation, answer)
+        run.mailbox.append((Computation.answered, (send, answer)))
+        self._ready.append(run)
+
+    def _heed(self, run: Run, operation: Operation, answer: Any) -> None:
+        if type(operation) is Subscribe and (isinstance(answer, Exception) or answer[0].state != "PENDING"):
             with self._lock:  # no news will come to us; what others asked for earlier may be on its way
                 others = [each for each in self._interested.pop(operation.promise, ()) if each is not run]
                 if others:
                     self._interested[operation.promise] = others
-        return answer
+
+    def _take_answers(self) -> None:
+        """Runs have answers in their mailboxes: drive them, unless this thread is just doing that."""
+        if getattr(self._here, "nesting", 0):
+            return
+        if threading.current_thread() is threading.main_thread():
+            self._timers.after(0.0, lambda: self._work_off([]))  # where no Ctrl-C can hit a computation half-way
+        else:
+            self._work_off([])
+
+    def _drive_ready(self, jobs: list[Job]) -> None:
+        while self._ready:
+            try:
+                run = self._ready.popleft()
+            except IndexError:
+                return  # another thread took it
+            self._drive(run, jobs)
+
+    def _flush(self, jobs: list[Job]) -> None:
+        """Nothing else is to be done here: carry out what was posted, and go on with what comes of it."""
+        while self._store.awaited and not jobs:
+            self._here.nesting = getattr(self._here, "nesting", 0) + 1
+            try:
+                self._store.flush()
+            finally:
+                self._here.nesting -= 1
+            self._drive_ready(jobs)
+            self._read_inbox(jobs)
+            if self._store.trouble is not None:
+                return
+
+    def _troubled(self, run_id: str, error: Exception) -> None:
+        """What a run has asked of the store is not written, or not any more its own to write."""
+        run = self._runs.get(run_id)
+        if run is not None and not isinstance(error, (StoreUnavailable, StoreDamaged)):
+            run.mailbox.append((Computation.lost, ()))
+            self._ready.append(run)
+            self._timers.after(0.0, lambda: self._work_off([]))
+            return
+        if run is not None:
+            self._steps.warn(run_id, run_id, str(error))
+        self._fail_handles(run_id, error)
 
     def _lose_interest(self, run: Run) -> None:
         if run.interests:
@@ -319,7 +375,10 @@ class Runtime:
         self._work_off(jobs)
 
     def _work_off(self, jobs: list[Job]) -> None:
+        self._drive_ready(jobs)
         self._read_inbox(jobs)
+        if self._store.awaited:
+            self._store.flush_soon()
         for job in jobs:
             self._workers.put(job)
 
@@ -406,7 +465,7 @@ class Runtime:
 
     def _accept(self, message: TaskMessage, jobs: list[Job]) -> None:
         """Claim the work that a message offers. Losing the race for it is normal."""
-        if self._stopped:
+        if self._stopped or (not self._store.sole_owner and self._waits_for_function(message)):
             return
         claim = ClaimTask(message.id, message.counter, self._pid, self._ttl_ms, adopt=not self._store.in_place)
         claimed = self._store.call((claim,))[0]
@@ -431,6 +490,41 @@ class Runtime:
         news = self._store.call((Subscribe(run.id, self._pid, self._notice_address, TIMEOUT_LIMIT_MS),))[0]
         if not isinstance(news, Exception) and news[0].state != "PENDING":
             self._post(run, jobs, Computation.settled_outside, news[0])
+
+    def _waits_for_function(self, message: TaskMessage) -> bool:
+        """Whether work has to wait until its function is registered. It may be soon, in a notebook, or another process may have it."""
+        if message.root in self._runs:
+            return False
+        record = self._store.call((GetPromise(message.root),))[0]
+        try:
+            asked = self._steps.decode(record.param)
+            name, version = str(asked["func"]), asked.get("version", 0)
+            self._registry.get(name, version if isinstance(version, int) else 0)
+        except ValueError as error:
+            if not isinstance(record, PromiseRecord) or not isinstance(asked, dict):
+                return False
+            with self._lock:
+                is_new = name not in self._unknown
+                self._unknown.setdefault(name, []).append(message)
+            if is_new:
+                self._steps.warn(message.root, message.root, f"waits: {error}. It goes on as soon as that is registered here or elsewhere.")
+            return True
+        except Exception:
+            return False  # it asks for no function at all: whoever claims it says so
+        return False
+
+    def waiting(self) -> dict[str, list[str]]:
+        """Runs that wait for a function to be registered, by its name."""
+        with self._lock:
+            return {name: sorted({each.root for each in messages}) for name, messages in self._unknown.items()}
+
+    def registered(self, name: str) -> None:
+        """A function is known now: take up what has waited for it."""
+        with self._lock:
+            messages = self._unknown.pop(name, ())
+        if messages:
+            self._inbox.extend(messages)
+            self._timers.after(0.0, lambda: self._work_off([]))
 
     def _invocation(self, record: PromiseRecord) -> Command[Any]:
         """The call that a promise asks for. Raises an error that says what is wrong with it."""
@@ -504,6 +598,11 @@ class Runtime:
             self._post(run, jobs, *self._steps.perform(run.id, run.computation.origin, run.variables, action))
         if self._inbox:
             self._read_inbox(jobs)
+        if self._store.awaited:
+            if jobs or self._workers.has_work():
+                self._store.flush_soon()
+            else:
+                self._flush(jobs)
         if len(jobs) > 1:
             # The last is done next, by this thread. A generator goes on before the calls that it began are taken up: so a fan-out
             # is begun as a whole, and slow calls do not hold back the one that began them.

@@ -62,9 +62,11 @@ class Changes:
         self.tasks: dict[str, TaskRecord] = {}
         self.callbacks: dict[str, CallbackRecord | None] = {}
         self.schedules: dict[str, ScheduleRecord | None] = {}
+        self.pruned: list[str] = []
+        """Outermost runs of which nothing is kept any more."""
 
     def __bool__(self) -> bool:
-        return bool(self.promises or self.tasks or self.callbacks or self.schedules)
+        return bool(self.promises or self.tasks or self.callbacks or self.schedules or self.pruned)
 
 
 class Tables:
@@ -235,6 +237,28 @@ class Tables:
             del self._descendants[origin]
 
     # ---- what others have written ----------------------------------------------------------------------------------------------------
+
+    def miss_nothing(self, earlier: Tables) -> None:
+        """Tell those who waited for a promise in tables that were given up, and that has settled in the meantime."""
+        for promise_id, waiting in earlier._callbacks.items():
+            record = self._find(promise_id)
+            if record is not None and record.state != "PENDING":
+                self.messages += [NotifyMessage(each.recv, record) for each in waiting.values() if each.kind == "notify"]
+
+    def begin_numbers_at(self, number: int) -> None:
+        """Count promises on from there, if not further already."""
+        self._promises_made = max(self._promises_made, number)
+
+    def forget_run(self, origin: str) -> None:
+        """Keep nothing any more of a run that is over; what of it is pending all the same is kept."""
+        kept = []
+        for promise_id in self._descendants.pop(origin, ()):
+            if self.promises[promise_id].state == "PENDING":
+                kept.append(promise_id)
+            else:
+                del self.promises[promise_id]
+        if kept:
+            self._descendants[origin] = kept
 
     def install_promise(self, record: PromiseRecord) -> None:
         """Take in a promise as another process, or an earlier one, has left it. Settled ones are the archive's."""

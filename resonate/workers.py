@@ -45,6 +45,10 @@ class Workers[Job]:
         """Have a job done by some worker."""
         self._queue.put(job)
 
+    def has_work(self) -> bool:
+        """Whether something waits to be done."""
+        return not self._queue.empty()
+
     def start(self) -> None:
         """Start the threads."""
         for _ in range(self._count):

@@ -32,9 +32,7 @@ class DurablePromiseValue:
         return self.headers, self.data
 
 
-class _Settles(Protocol):
-    """Where a promise lives, as far as the promise needs it: `stores.promises.PromiseStore`."""
-
+class _Promises(Protocol):
     def resolve(
         self, id: str, *, ikey: str | None, strict: bool, headers: Mapping[str, str] | None, data: str | None
     ) -> DurablePromise: ...
@@ -46,6 +44,13 @@ class _Settles(Protocol):
     ) -> DurablePromise: ...
     def callback(self, promise_id: str, root_promise_id: str, recv: str, timeout: int) -> tuple[DurablePromise, Callback | None]: ...
     def subscribe(self, id: str, promise_id: str, recv: str, timeout: int) -> tuple[DurablePromise, Callback | None]: ...
+
+
+class _Store(Protocol):
+    """Where a promise lives, as far as the promise needs it."""
+
+    @property
+    def promises(self) -> _Promises: ...
 
 
 @dataclass(slots=True)
@@ -62,15 +67,15 @@ class DurablePromise:
     tags: dict[str, str]
     created_on: int
     completed_on: int | None
-    store: _Settles
+    store: _Store
 
     @classmethod
-    def from_dict(cls, store: _Settles, data: Mapping[str, Any]) -> DurablePromise:
+    def from_dict(cls, store: _Store, data: Mapping[str, Any]) -> DurablePromise:
         """A promise from the JSON of the server, values in base64. ValueError when something is missing."""
         return cls.from_record(store, promise_from_wire(data))
 
     @classmethod
-    def from_record(cls, store: _Settles, record: PromiseRecord) -> DurablePromise:
+    def from_record(cls, store: _Store, record: PromiseRecord) -> DurablePromise:
         """The public face of a store's record."""
         return cls(
             record.id, record.state, record.timeout, record.key_for_create, record.key_for_complete,
@@ -122,29 +127,29 @@ class DurablePromise:
         self, data: str | None = None, *, ikey: str | None = None, strict: bool = False, headers: Mapping[str, str] | None = None
     ) -> None:
         """Settle it with a value and take over what the store then holds."""
-        self._become(self.store.resolve(self.id, ikey=ikey, strict=strict, headers=headers, data=data))
+        self._become(self.store.promises.resolve(self.id, ikey=ikey, strict=strict, headers=headers, data=data))
 
     def reject(
         self, data: str | None = None, *, ikey: str | None = None, strict: bool = False, headers: Mapping[str, str] | None = None
     ) -> None:
         """Settle it with an error and take over what the store then holds."""
-        self._become(self.store.reject(self.id, ikey=ikey, strict=strict, headers=headers, data=data))
+        self._become(self.store.promises.reject(self.id, ikey=ikey, strict=strict, headers=headers, data=data))
 
     def cancel(
         self, data: str | None = None, *, ikey: str | None = None, strict: bool = False, headers: Mapping[str, str] | None = None
     ) -> None:
         """Call it off and take over what the store then holds."""
-        self._become(self.store.cancel(self.id, ikey=ikey, strict=strict, headers=headers, data=data))
+        self._become(self.store.promises.cancel(self.id, ikey=ikey, strict=strict, headers=headers, data=data))
 
     def callback(self, id: str, root_promise_id: str, recv: str) -> Callback | None:
         """Resume the run `root_promise_id` when this settles; when it has, take over its outcome. `id` is not used by any server."""
-        promise, callback = self.store.callback(self.id, root_promise_id, recv, self.timeout)
+        promise, callback = self.store.promises.callback(self.id, root_promise_id, recv, self.timeout)
         self._become(promise)
         return callback
 
     def subscribe(self, id: str, recv: str) -> Callback | None:
         """Notify the address `recv` when this settles; when it has, take over its outcome."""
-        promise, callback = self.store.subscribe(id, self.id, recv, self.timeout)
+        promise, callback = self.store.promises.subscribe(id, self.id, recv, self.timeout)
         self._become(promise)
         return callback
 

@@ -9,10 +9,15 @@ from resonate.models.durable_promise import DurablePromiseValue
 from resonate.protocol import ScheduleRecord
 
 
-class _Deletes(Protocol):
-    """Where a schedule lives, as far as the schedule needs it: `stores.schedules.ScheduleStore`."""
-
+class _Schedules(Protocol):
     def delete(self, id: str) -> None: ...
+
+
+class _Store(Protocol):
+    """Where a schedule lives, as far as the schedule needs it."""
+
+    @property
+    def schedules(self) -> _Schedules: ...
 
 
 @dataclass(slots=True)
@@ -31,10 +36,10 @@ class Schedule:
     next_runtime: int
     ikey: str | None
     created_on: int
-    store: _Deletes
+    store: _Store
 
     @classmethod
-    def from_record(cls, store: _Deletes, record: ScheduleRecord) -> Schedule:
+    def from_record(cls, store: _Store, record: ScheduleRecord) -> Schedule:
         """The public face of a store's record."""
         return cls(
             record.id, record.description, record.cron, dict(record.tags), record.promise_id, record.promise_timeout,
@@ -44,4 +49,4 @@ class Schedule:
 
     def delete(self) -> None:
         """Fire no more; promises that it made stay."""
-        self.store.delete(self.id)
+        self.store.schedules.delete(self.id)

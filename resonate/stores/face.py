@@ -24,6 +24,11 @@ class Answers(Protocol):
         """Its tasks."""
         ...
 
+    @property
+    def schedules(self) -> Any:
+        """Its schedules."""
+        ...
+
     def call(self, operations: Sequence[Operation]) -> list[Any]:
         """Carry out operations in order; a refused one's answer is the error itself."""
         ...
@@ -53,6 +58,33 @@ class Backend(Protocol):
     def call(self, operations: Sequence[Operation], /) -> list[Any]:
         """Carry out operations in order. Each answer stands at its operation's place; a refused one is the error itself."""
         ...
+
+    def post(self, operation: Operation, deliver: Callable[[Any], None], /) -> Any:
+        """The answer to an operation where it is known at once; otherwise None, and `deliver` gets it, followed by `on_answers`."""
+        ...
+
+    @property
+    def awaited(self) -> int:
+        """How many posted operations are not answered yet."""
+        ...
+
+    def flush(self) -> None:
+        """Carry out what was posted."""
+        ...
+
+    def flush_soon(self) -> None:
+        """Have what was posted carried out by another thread."""
+        ...
+
+    @property
+    def trouble(self) -> Exception | None:
+        """Why nothing can be written just now."""
+        ...
+
+    on_answers: Callable[[], None]
+    """Called after answers were delivered."""
+    on_trouble: Callable[[str, Exception], None]
+    """Called with the run whose operation was not carried out, or was refused after it had been answered, and why."""
 
     def address(self, target: str, /) -> str:
         """The address of a logical target, as promises carry it."""

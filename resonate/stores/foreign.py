@@ -46,11 +46,25 @@ class ForeignStore:
         self.promises = store.promises
         self.schedules = store.schedules
         self._tasks = store.tasks
+        self.on_answers: Callable[[], None] = lambda: None
+        self.on_trouble: Callable[[str, Exception], None] = lambda run_id, error: None
         self.where = ("store", f"in {type(store).__name__}")
 
     def call(self, operations: Sequence[Operation]) -> list[Any]:
         """Carry out operations in order; a refused one is answered with the error itself."""
         return [self._answer(operation) for operation in operations]
+
+    def post(self, operation: Operation, deliver: Callable[[Any], None]) -> Any:
+        """The answer, always at once."""
+        return self._answer(operation)
+
+    awaited = 0
+    trouble = None
+
+    def flush(self) -> None:
+        """Nothing is left to be carried out."""
+
+    flush_soon = flush
 
     def address(self, target: str) -> str:
         """The address of a logical target."""

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from resonate import cron
-from resonate.errors import ResonateStoreError
+from resonate.errors import ResonateStoreError, StoreDamaged, StoreUnavailable
+from resonate.interrupts import Uninterrupted
 from resonate.machine import Machine
 from resonate.message_sources import LocalMessageSource
 from resonate.models.clock import Clock
@@ -94,6 +95,8 @@ class LocalStore:
         self._timers: Timers | None = None
         self._tick_at: int | None = None
         self._added_routers: list[Router] = []
+        self.on_answers: Callable[[], None] = lambda: None
+        self.on_trouble: Callable[[str, Exception], None] = lambda run_id, error: None
         self.targets: dict[str, str] = {}
         self.promises = PromiseStore(self)
         self.tasks = TaskStore(self)
@@ -125,29 +128,69 @@ class LocalStore:
 
     def call(self, operations: Sequence[Operation]) -> list[Any]:
         """Carry out operations in order. Each answer stands at its operation's place; a refused one is the error itself."""
-        if self._added_routers or self._encoder is not None:
-            operations = [self._prepared(operation) for operation in operations]
+        prepared = self._prepared(operations)
+        return self._readable(self._in_turn(lambda now: self._apply(prepared, now)))
+
+    def post(self, operation: Operation, deliver: Callable[[Any], None]) -> Any:
+        """The answer to an operation where it is known at once, as here always; otherwise None, and `deliver` gets it later."""
+        return self.call((operation,))[0]
+
+    awaited = 0
+    """How many posted operations are not answered yet."""
+    trouble: StoreUnavailable | StoreDamaged | None = None
+    """Why nothing can be written just now."""
+
+    def flush(self) -> None:
+        """Carry out what was posted."""
+
+    def flush_soon(self) -> None:
+        """Have what was posted carried out by another thread."""
+
+    # ---- turns ---------------------------------------------------------------------------------------------------------------------
+
+    def _in_turn[Result](self, do: Callable[[int], Result]) -> Result:
+        """Do something to the machine, with its lock, and then hand over the messages that came of it."""
+        with Uninterrupted():
+            with self._lock:
+                result, deliveries = self._locked_turn(do)
+                due = self._machine.next_due()
+                must_wake = due is not None and (self._tick_at is None or due < self._tick_at)
+                if must_wake:
+                    self._tick_at = due
+            if must_wake and due is not None:
+                self._wake_at(due)
+            for receiver, message in deliveries:
+                receiver.receive(message)
+        return result
+
+    def _locked_turn[Result](self, do: Callable[[int], Result]) -> tuple[Result, list[tuple[Receiver, Message]]]:
+        now = int(self._clock.time() * 1000)
+        result = do(now)
+        deliveries = self._sort_out(now) if self._machine.messages else []
+        if self._machine.is_crowded:
+            self._machine.put_away()
+        return result, deliveries
+
+    def _apply(self, operations: Sequence[Operation], now: int) -> list[Any]:
         answers: list[Any] = []
-        machine = self._machine
-        with self._lock:
-            now = int(self._clock.time() * 1000)
-            for operation in operations:
-                try:
-                    answers.append(machine.apply(operation, now))
-                except ResonateStoreError as error:
-                    answers.append(error)
-            if machine.is_crowded:
-                machine.put_away()
-            messages = machine.take_messages() if machine.messages else None
-            due = machine.next_due()
-            must_wake = due is not None and (self._tick_at is None or due < self._tick_at)
-            if must_wake:
-                self._tick_at = due
-        if must_wake and due is not None:
-            self._wake_at(due)
-        if messages:
-            self._deliver(messages)
-        return answers if self._encoder is None else [_with_values(answer, self._encoder.decode) for answer in answers]
+        for operation in operations:
+            try:
+                answers.append(self._machine.apply(operation, now))
+            except ResonateStoreError as error:
+                answers.append(error)
+        return answers
+
+    def _sort_out(self, now: int) -> list[tuple[Receiver, Message]]:
+        """Who gets which message. A task that nobody here receives stays with the machine."""
+        deliveries: list[tuple[Receiver, Message]] = []
+        for message in self._machine.take_messages():
+            receiver = self._receiver(message.recv)
+            if receiver is not None:
+                readable = isinstance(message, TaskMessage) or self._encoder is None
+                deliveries.append((receiver, message if readable else _with_values(message, self._encoder.decode)))  # type: ignore[union-attr]
+            elif isinstance(message, TaskMessage):
+                self._machine.apply(DeliveryFailed(message.id, message.counter), now)
+        return deliveries
 
     # ---- receivers -----------------------------------------------------------------------------------------------------------------
 
@@ -215,10 +258,7 @@ class LocalStore:
 
     def tick(self) -> None:
         """Act on everything that has fallen due by the store's clock. A store that is started does it by itself."""
-        with self._lock:
-            self._machine.tick(int(self._clock.time() * 1000))
-            messages = self._machine.take_messages()
-        self._deliver(messages)
+        self._in_turn(self._machine.tick)
 
     notify = tick
 
@@ -247,41 +287,28 @@ class LocalStore:
             timers.after(min(due / 1000 - self._clock.time(), TIMER_SLICE_S), lambda: self._tick(due))
 
     def _tick(self, due: int | None) -> None:
-        with self._lock:
-            if due != self._tick_at:
-                return  # an earlier moment was set since; that one looks after the rest
-            self._machine.tick(int(self._clock.time() * 1000))
-            messages = self._machine.take_messages()
-            self._tick_at = due = self._machine.next_due()
-        if due is not None:
-            self._wake_at(due)
-        self._deliver(messages)
+        if due != self._tick_at:
+            return  # an earlier moment was set since; that one looks after the rest
+        self._tick_at = None
+        self.tick()
 
     def _send_what_waits(self) -> None:
-        with self._lock:
-            self._machine.redeliver(int(self._clock.time() * 1000))
-            messages = self._machine.take_messages()
-        self._deliver(messages)
-
-    def _deliver(self, messages: list[Message]) -> None:
-        for message in messages:
-            receiver = self._receiver(message.recv)
-            if receiver is not None:
-                readable = isinstance(message, TaskMessage) or self._encoder is None
-                receiver.receive(message if readable else _with_values(message, self._encoder.decode))  # type: ignore[union-attr]
-            elif isinstance(message, TaskMessage):
-                self.call([DeliveryFailed(message.id, message.counter)])
+        self._in_turn(self._machine.redeliver)
 
     def _receiver(self, recv: str) -> Receiver | None:
         receivers = self._receivers
         if len(receivers) < 2:
             return receivers[0] if receivers else None
-        address = _physical(recv) or _address(self.targets.get(recv) or address_of(recv))
-        if address is None:
-            return None
+        address = self._addressee(recv)
+        return None if address is None else self._addressed(address)
+
+    def _addressee(self, recv: str) -> tuple[str, str, str] | None:
+        return _physical(recv) or _address(self.targets.get(recv) or address_of(recv))
+
+    def _addressed(self, address: tuple[str, str, str]) -> Receiver | None:
         cast, group, wanted = address
         found: Receiver | None = None
-        for receiver in receivers:
+        for receiver in self._receivers:
             if receiver.group == group and cast in ("any", "uni"):
                 if receiver.id == wanted:
                     return receiver
@@ -290,12 +317,20 @@ class LocalStore:
 
     # ---- what is kept --------------------------------------------------------------------------------------------------------------
 
-    def _prepared(self, operation: Operation) -> Operation:
+    def _prepared(self, operations: Sequence[Operation]) -> Sequence[Operation]:
+        if not self._added_routers and self._encoder is None:
+            return operations
+        return [self._prepared_one(operation) for operation in operations]
+
+    def _readable(self, answers: list[Any]) -> list[Any]:
+        return answers if self._encoder is None else [_with_values(answer, self._encoder.decode) for answer in answers]
+
+    def _prepared_one(self, operation: Operation) -> Operation:
         if isinstance(operation, CreateLeased):
-            return replace(operation, promise=self._prepared(operation.promise))  # type: ignore[arg-type]
+            return replace(operation, promise=self._prepared_one(operation.promise))  # type: ignore[arg-type]
         if isinstance(operation, CreatePromise) and operation.target is None:
             record = PromiseRecord(operation.id, "PENDING", operation.timeout, operation.param, NOTHING, operation.tags, None, False, 0)
-            routes = (router.route(DurablePromise.from_record(self.promises, record)) for router in self._added_routers)
+            routes = (router.route(DurablePromise.from_record(self, record)) for router in self._added_routers)
             operation = replace(operation, target=next((route for route in routes if route is not None), None))
         if self._encoder is not None and isinstance(operation, (CreatePromise, SettlePromise, CreateSchedule)):
             changed: Operation = _with_values(operation, self._encoder.encode)

@@ -79,7 +79,7 @@ class PromiseStore(Face):
         """Create a promise and claim its task for process `pid` and `ttl` milliseconds; no task when it is not new or goes nowhere."""
         creation = self._creation(id, timeout, ikey, strict, headers, data, tags)
         record, lease = self._ask(CreateLeased(creation, checked_id("pid", pid), checked_duration("ttl", ttl)))
-        return self._promise(record), Task(lease.task, lease.counter, self._store.tasks) if lease else None
+        return self._promise(record), Task(lease.task, lease.counter, self._store) if lease else None
 
     def resolve(
         self, id: str, *, ikey: str | None = None, strict: bool = False, headers: Mapping[str, str] | None = None, data: str | None = None
@@ -157,7 +157,7 @@ class PromiseStore(Face):
         return self._promise(record), Callback(callback.id, callback.promise, callback.timeout, callback.created_on)
 
     def _promise(self, record: Any) -> DurablePromise:
-        return DurablePromise.from_record(self, record)
+        return DurablePromise.from_record(self._store, record)
 
 
 def _states(state: Any) -> tuple[State, ...] | None:

@@ -78,4 +78,4 @@ class ScheduleStore(Face):
         return ScheduleResult([self._schedule(record) for record in records], following)
 
     def _schedule(self, record: Any) -> Schedule:
-        return Schedule.from_record(self, record)
+        return Schedule.from_record(self._store, record)

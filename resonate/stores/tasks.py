@@ -15,9 +15,8 @@ class TaskStore(Face):
         task, holder = checked_id("id", id), checked_id("pid", pid)
         operation = ClaimTask(task, checked_counter("counter", counter), holder, checked_duration("ttl", ttl))
         claimed: Claimed = self._ask(operation)
-        promises = self._store.promises
-        root = DurablePromise.from_record(promises, claimed.root)
-        return root, DurablePromise.from_record(promises, claimed.leaf) if claimed.leaf else None
+        root = DurablePromise.from_record(self._store, claimed.root)
+        return root, DurablePromise.from_record(self._store, claimed.leaf) if claimed.leaf else None
 
     def complete(self, id: str, counter: int) -> bool:
         """End a claimed task: the run is over, or waits for its callbacks."""

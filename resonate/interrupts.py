@@ -1,0 +1,35 @@
+"""Ctrl-C at the right moment: what must not be left half done is ended first."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+
+class Uninterrupted:
+    """Lets a Ctrl-C wait until the block has ended; for blocks that take no longer than a person notices.
+
+    Only the main thread is ever interrupted, so in others this does nothing.
+
+    >>> with Uninterrupted():
+    ...     pass
+    """
+
+    __slots__ = ("_came", "_previous")
+
+    def __enter__(self) -> None:
+        self._previous: Any = None
+        if threading.current_thread() is threading.main_thread():
+            self._came: list[tuple[int, FrameType | None]] = []
+            handler = signal.getsignal(signal.SIGINT)
+            if callable(handler):
+                self._previous = handler
+                signal.signal(signal.SIGINT, lambda number, frame: self._came.append((number, frame)))
+
+    def __exit__(self, *_: object) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+            if self._came:
+                self._previous(*self._came[0])

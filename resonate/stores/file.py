@@ -1,0 +1,447 @@
+"""One SQLite file of promises: opening and checking it, and bringing what has changed into it and out of it. No rules are here.
+
+A file is written by whole turns (`stores.sqlite`), each one transaction: what changed of promises, tasks, callbacks and schedules, as it is
+now. Several processes may have the file open; each keeps what is pending in its own memory, and learns from the `journal` which of it
+others have changed since it last looked. What is settled is read from the file when somebody asks for it.
+
+Refused, by name and never written over: what is no SQLite file, a database of another program, a file of a newer version of this
+package, a damaged file. A file that is removed or replaced while it is open is noticed at the next turn.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from resonate.errors import StoreDamaged, StoreUnavailable
+from resonate.protocol import BUSY_SLICE_S, BUSY_WAIT_LIMIT_S, JOURNAL_LIMIT, PromiseRecord, TaskRecord
+from resonate.stores.rows import (
+    PUT_CALLBACK,
+    PUT_PROMISE,
+    PUT_SCHEDULE,
+    PUT_TASK,
+    SCHEMA,
+    Damaged,
+    callback_of,
+    callback_row,
+    promise_of,
+    promise_row,
+    schedule_of,
+    schedule_row,
+    task_of,
+    task_row,
+)
+from resonate.tables import Changes, Tables
+
+APPLICATION = 0x5265736F  # "Reso", in the header of the file
+VERSION = 1
+_FILE_SCHEMA = f"""
+{SCHEMA}
+CREATE INDEX promises_pending ON promises (number) WHERE state = 'PENDING';
+CREATE INDEX tasks_open ON tasks (id) WHERE is_open;
+CREATE TABLE callbacks (id TEXT PRIMARY KEY, body TEXT NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE schedules (id TEXT PRIMARY KEY, body TEXT NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE journal (turn INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, id TEXT NOT NULL);
+CREATE TABLE processes (pid TEXT PRIMARY KEY, host TEXT NOT NULL, boot TEXT NOT NULL, os_pid INTEGER NOT NULL, started TEXT NOT NULL)
+    WITHOUT ROWID;
+PRAGMA application_id = {APPLICATION};
+PRAGMA user_version = {VERSION};
+"""
+MIGRATIONS: dict[int, str] = {}
+"""By version, the statements that make a file of it one of the next version."""
+_BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+
+
+class PromiseFile:
+    """See the head of this module. One caller at a time, but for `has`, which any thread may ask.
+
+    `durability` is `full` (what is committed survives a power cut) or `fast` (it survives the end of the process, and a power cut may take
+    the last moments). Raises `StoreUnavailable` or `StoreDamaged`, which name the file.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], durability: str = "full") -> None:
+        self.path = Path(path).absolute()
+        self._log = self.path.with_name(f"{self.path.name}-wal")
+        self.durability = durability
+        self._pending: set[str] = set()  # promises that are pending in the file: others may hold them in memory
+        self._turn = 0  # of the journal, up to which this process has seen everything
+        self._seen_version = -1
+        self._open()
+
+    # ---- opening -------------------------------------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        self._check_content()
+        had_log = self._log.exists()
+        try:
+            self._connection = self._connect()
+            self.guarded(self._set_up)
+            self._reader = self._connect()
+            if not had_log and self._connection.execute("SELECT count(*) FROM processes").fetchone()[0]:
+                self.close()
+                raise StoreDamaged(
+                    f"{self._log} is missing, which holds the newest steps of {self.path}: some process had it open and did not close it. "
+                    "Put it back; to go on without those steps, make an empty file of that name."
+                )
+            self._identity = _identity(self.path)
+        except (sqlite3.Error, OSError) as error:
+            raise self.trouble(error) from error
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=BUSY_SLICE_S, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA page_size = 1024")  # rows are short, and a commit writes whole pages
+        return connection
+
+    def _check_content(self) -> None:
+        """Refuse what is none of ours before anything is written to it."""
+        try:
+            with self.path.open("rb") as file:
+                head = file.read(100)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self.trouble(error) from error
+        if not head:
+            return
+        if not head.startswith(b"SQLite format 3\x00") or len(head) < 100:
+            raise StoreDamaged(f"{self.path} is no file of promises, and is left as it is. Choose another path.")
+        version, application = int.from_bytes(head[60:64], "big"), int.from_bytes(head[68:72], "big")
+        if application not in (APPLICATION, 0):
+            raise StoreDamaged(f"{self.path} is a database of another program, and is left as it is. Choose another path.")
+        if application == APPLICATION and version > VERSION:
+            raise StoreUnavailable(
+                f"{self.path} was written by a newer version of this package (format {version}; this one knows up to {VERSION}). "
+                "Upgrade resonate-notebook to open it."
+            )
+
+    def _set_up(self) -> None:
+        connection = self._connection
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if self.durability == 'full' else 'NORMAL'}")
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            (application,), (version,) = (
+                connection.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")
+            )  # another process may have made it meanwhile
+            if application == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                raise StoreDamaged(f"{self.path} is a database of another program, and is left as it is. Choose another path.")
+            if application == 0:
+                self._run_script(_FILE_SCHEMA)
+            while 0 < version < VERSION:
+                self._run_script(MIGRATIONS[version])
+                version += 1
+                connection.execute(f"PRAGMA user_version = {version}")
+            damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if damage != "ok":
+                raise StoreDamaged(self._damage(damage))
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.rollback()
+            raise
+
+    def _run_script(self, script: str) -> None:
+        for statement in script.split(";"):
+            self._connection.execute(statement)  # `executescript` would commit before it begins
+
+    def guarded(self, do: Callable[[], Any]) -> Any:
+        """Do something that needs the file's lock, as often as another process has it; never longer than `BUSY_WAIT_LIMIT_S`."""
+        for _ in range(int(BUSY_WAIT_LIMIT_S / BUSY_SLICE_S)):
+            try:
+                return do()
+            except sqlite3.OperationalError as error:
+                if not str(getattr(error, "sqlite_errorname", "")).startswith(_BUSY):
+                    raise
+        raise StoreUnavailable(f"{self.path} has been in use by another process for {BUSY_WAIT_LIMIT_S:g} s. Is one of them suspended?")
+
+    def trouble(self, error: Exception) -> StoreUnavailable | StoreDamaged:
+        """What a failed access means to a person: what is wrong with which file, how much space there is, and what to do next."""
+        if isinstance(error, (StoreUnavailable, StoreDamaged)):
+            return error
+        name = str(getattr(error, "sqlite_errorname", ""))
+        if name.startswith(_DAMAGED) or isinstance(error, Damaged):
+            return StoreDamaged(self._damage(str(error)))
+        try:
+            free = f"{shutil.disk_usage(self.path.parent).free:,} bytes are free there"
+        except OSError:
+            free = f"{self.path.parent} cannot be reached"
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        return StoreUnavailable(f"{self.path} cannot be used: {why}; {free}. Runs go on as soon as it can be written again.")
+
+    def _damage(self, what: str) -> str:
+        return f"{self.path} is damaged ({what[:200]}), and is left as it is. Restore a backup of it, or choose another path."
+
+    def close(self) -> None:
+        """Close it; what was committed is there."""
+        for connection in (self._reader, self._connection):
+            connection.close()
+
+    # ---- turns ---------------------------------------------------------------------------------------------------------------------
+
+    def begin(self, tables: Tables) -> set[str]:
+        """Begin a turn: nobody else writes until it ends, and `tables` know what others have written. Gives the runs that those touched."""
+        if _identity(self.path) != self._identity:
+            raise StoreUnavailable(f"{self.path} was removed or replaced while it was open. Put it back, or restart with another path.")
+        self.guarded(lambda: self._connection.execute("BEGIN IMMEDIATE"))
+        version = self.version()
+        if version == self._seen_version:
+            return set()
+        touched = self._catch_up(tables)
+        self._seen_version = version
+        return touched
+
+    def version(self) -> int:
+        """A number that changes when another process has written."""
+        found: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        return found
+
+    def is_changed(self) -> bool:
+        """Whether another process has written since the last turn."""
+        return self.version() != self._seen_version
+
+    def write(self, changes: Changes) -> None:
+        """Write down what has changed."""
+        execute = self._connection.execute
+        journal: list[tuple[str, str]] = []
+        for record in changes.promises.values():
+            if record.state == "PENDING":
+                self._pending.add(record.id)
+                journal.append(("promise", record.id))
+            elif record.id in self._pending:
+                self._pending.discard(record.id)
+                journal.append(("promise", record.id))
+            execute(PUT_PROMISE, promise_row(record))
+        for task in changes.tasks.values():
+            execute(PUT_TASK, task_row(task))
+            journal.append(("task", task.id))
+        for callback_id, callback in changes.callbacks.items():
+            if callback is None:
+                execute("DELETE FROM callbacks WHERE id = ?", (callback_id,))
+            else:
+                execute(PUT_CALLBACK, callback_row(callback))
+            journal.append(("callback", callback_id))
+        for schedule_id, schedule in changes.schedules.items():
+            if schedule is None:
+                execute("DELETE FROM schedules WHERE id = ?", (schedule_id,))
+            else:
+                execute(PUT_SCHEDULE, schedule_row(schedule))
+            journal.append(("schedule", schedule_id))
+        for origin in changes.pruned:
+            execute("DELETE FROM promises WHERE origin = ?", (origin,))
+            journal.append(("pruned", origin))
+        for entry in journal:
+            self._turn = execute("INSERT INTO journal (kind, id) VALUES (?, ?)", entry).lastrowid or 0
+        if journal and self._turn % JOURNAL_LIMIT < len(journal):
+            execute("DELETE FROM journal WHERE turn < ?", (self._turn - JOURNAL_LIMIT,))
+
+    def commit(self) -> None:
+        """End the turn: all of it is in the file."""
+        self._connection.execute("COMMIT")
+
+    def settle_log(self) -> None:
+        """Bring what was committed into the file itself, so that it can be told when its companion is missing."""
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except sqlite3.Error:
+            pass  # others do it, or it is done later
+
+    def rollback(self) -> None:
+        """End the turn as if it had not been."""
+        try:
+            self._connection.rollback()
+        except sqlite3.Error:
+            pass  # what cannot be rolled back was never written: the file is as it was at the last commit
+
+    # ---- bringing out ----------------------------------------------------------------------------------------------------------------
+
+    def load(self, tables: Tables) -> None:
+        """Bring everything that is open into fresh tables."""
+        try:
+            self.guarded(lambda: self._connection.execute("BEGIN IMMEDIATE"))
+            try:
+                self._load(tables)
+                self._seen_version = self.version()
+            finally:
+                self._connection.execute("COMMIT")
+        except (sqlite3.Error, OSError, Damaged) as error:
+            raise self.trouble(error) from error
+
+    def _load(self, tables: Tables) -> None:
+        query = self._connection.execute
+        self._turn = query("SELECT coalesce(max(turn), 0) FROM journal").fetchone()[0]
+        self._pending.clear()
+        for row in query("SELECT * FROM promises WHERE state = 'PENDING' ORDER BY number"):
+            record = promise_of(row)
+            self._pending.add(record.id)
+            tables.install_promise(record)
+        for row in query("SELECT * FROM callbacks"):
+            callback = callback_of(row)
+            tables.install_callback(callback.id, callback)
+        for row in query("SELECT * FROM tasks WHERE is_open"):
+            tables.install_task(task_of(row))
+        for row in query("SELECT * FROM schedules"):
+            schedule = schedule_of(row)
+            tables.install_schedule(schedule.id, schedule)
+        self._count(tables)
+
+    def _count(self, tables: Tables) -> None:
+        tables.begin_numbers_at(self._connection.execute("SELECT coalesce(max(number), -1) FROM promises").fetchone()[0] + 1)
+        tables.has_archived = True
+
+    def _catch_up(self, tables: Tables) -> set[str]:
+        """Bring what others have changed into the tables, in the order in which they did; gives the runs that have open tasks among it."""
+        query = self._connection.execute
+        oldest, newest = query("SELECT coalesce(min(turn), 0), coalesce(max(turn), 0) FROM journal").fetchone()
+        if self._turn and oldest > self._turn + 1:
+            raise Behind
+        touched: set[str] = set()
+        changed = query("SELECT kind, id FROM journal WHERE turn > ? GROUP BY kind, id ORDER BY min(turn)", (self._turn,)).fetchall()
+        for kind, record_id in changed:
+            row = query(_BY_ID[kind], (record_id,)).fetchone()
+            if kind == "promise" and row is not None:
+                record = promise_of(row)
+                (self._pending.add if record.state == "PENDING" else self._pending.discard)(record.id)
+                tables.install_promise(record)
+            elif kind == "task" and row is not None:
+                task = task_of(row)
+                tables.install_task(task)
+                touched.add(task.root)
+            elif kind == "callback":
+                tables.install_callback(record_id, callback_of(row) if row is not None else None)
+            elif kind == "schedule":
+                tables.install_schedule(record_id, schedule_of(row) if row is not None else None)
+            elif kind == "pruned":
+                tables.forget_run(record_id)
+        self._turn = newest
+        self._count(tables)
+        return touched
+
+    # ---- what is settled: the archive of the tables --------------------------------------------------------------------------------------
+
+    def keep(self, promises: Iterable[PromiseRecord]) -> None:
+        """They are in the file already."""
+
+    def keep_tasks(self, tasks: Iterable[TaskRecord]) -> None:
+        """They are in the file already."""
+
+    def promise(self, promise_id: str) -> PromiseRecord | None:
+        """The promise of that id, if it is in the file."""
+        row = self._connection.execute(_BY_ID["promise"], (promise_id,)).fetchone()
+        return None if row is None else promise_of(row)
+
+    def task(self, task_id: str) -> TaskRecord | None:
+        """The task of that id, if it is in the file."""
+        row = self._connection.execute(_BY_ID["task"], (task_id,)).fetchone()
+        return None if row is None else task_of(row)
+
+    def descendants(self, origin: str) -> list[PromiseRecord]:
+        """The promises of a call graph that are in the file, in the order of creation."""
+        return [promise_of(row) for row in self._connection.execute("SELECT * FROM promises WHERE origin = ? ORDER BY number", (origin,))]
+
+    def newest_first(self, before: int) -> Iterator[PromiseRecord]:
+        """All promises in the file with a number below `before`."""
+        for row in self._connection.execute("SELECT * FROM promises WHERE number < ? ORDER BY number DESC", (before,)):
+            yield promise_of(row)
+
+    def has(self, promise_id: str) -> bool:
+        """Whether the file has a promise of that id, as of the last commit."""
+        return self._reader.execute("SELECT 1 FROM promises WHERE id = ?", (promise_id,)).fetchone() is not None
+
+    # ---- who has it open ---------------------------------------------------------------------------------------------------------------
+
+    def enter(self, pid: str) -> None:
+        """Note, within a turn, that this process works under the id `pid`."""
+        row = (pid, _HOST, _BOOT, os.getpid(), _started(os.getpid()))
+        self._connection.execute("INSERT OR REPLACE INTO processes VALUES (?, ?, ?, ?, ?)", row)
+
+    def leave(self, pid: str) -> None:
+        """Note, within a turn, that it does not any more."""
+        self._connection.execute("DELETE FROM processes WHERE pid = ?", (pid,))
+
+    def others(self) -> tuple[set[str], set[str]]:
+        """(pids of other processes that may be alive, pids of processes that are certainly gone)."""
+        alive: set[str] = set()
+        gone: set[str] = set()
+        for pid, host, boot, os_pid, started in self._connection.execute("SELECT * FROM processes"):
+            if (host, boot, os_pid) == (_HOST, _BOOT, os.getpid()):
+                continue
+            is_gone = host == _HOST and (boot != _BOOT or _started(os_pid) != started)
+            (gone if is_gone else alive).add(pid)
+        return alive, gone
+
+    # ---- house-keeping -------------------------------------------------------------------------------------------------------------------
+
+    def size(self) -> int:
+        """Bytes on the disk."""
+        return sum(part.stat().st_size for part in (self.path, self._log) if part.exists())
+
+    def backup(self, path: Path) -> None:
+        """Write a consistent copy, as of now, to another file, which must not be there yet."""
+        if path.exists():
+            raise FileExistsError(f"{path} is there already; a backup is never written over a file")
+        try:
+            with closing(sqlite3.connect(path)) as copy:
+                self._reader.backup(copy)
+        except sqlite3.Error as error:
+            path.unlink(missing_ok=True)
+            raise self.trouble(error) from error
+
+    def finished_before(self, at_ms: int) -> list[str]:
+        """The outermost runs that were settled before a time."""
+        rows = self._connection.execute("SELECT * FROM promises WHERE origin = id AND state <> 'PENDING'")
+        return [record.id for record in map(promise_of, rows) if (record.completed_on or 0) < at_ms]
+
+
+class Behind(Exception):
+    """Others have written more than the journal holds: everything has to be loaded anew."""
+
+
+_BY_ID = {
+    "promise": "SELECT * FROM promises WHERE id = ?", "task": "SELECT * FROM tasks WHERE id = ?",
+    "callback": "SELECT * FROM callbacks WHERE id = ?", "schedule": "SELECT * FROM schedules WHERE id = ?", "pruned": "SELECT ?",
+}  # fmt: skip
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _words_of(read: Callable[[], object]) -> str:
+    try:
+        return str(read()).strip()
+    except OSError:  # a system without /proc
+        return ""
+
+
+_HOST = f"{platform.node()} {_words_of(Path('/proc/self/ns/pid').readlink)}"  # containers of one name count as machines of their own
+_BOOT = _words_of(Path("/proc/sys/kernel/random/boot_id").read_text)
+
+
+def _started(os_pid: int) -> str:
+    """When a process of this machine began, in words of its own; empty when there is none."""
+    try:
+        return Path(f"/proc/{os_pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        pass
+    except IndexError:
+        return "?"
+    if os.path.isdir("/proc/self"):
+        return ""
+    try:
+        os.kill(os_pid, 0)  # systems without /proc
+    except ProcessLookupError:
+        return ""
+    except OSError:
+        return "?"
+    return "?"

@@ -1,0 +1,375 @@
+"""Promises in one SQLite file: they outlive the process, and several processes may work on them.
+
+The rules are those of the store in memory (`machine.Machine`), applied in *turns*: a turn takes the file's lock, learns what other
+processes have written, carries out every operation that is waiting by then, writes down what has changed, and commits. Its answers are
+given only after the commit; so what is acknowledged is in the file, and concurrent runs share commits. A turn that fails changes nothing:
+the machine is loaded anew from the file.
+
+What must not be waited for, is not:
+
+- `post` asks without waiting. A worker that has nothing else to do carries a turn out itself (`flush`), so a sequence of steps stays on
+  one thread with one commit for each step; a worker that has, leaves it to the timer thread (`flush_soon`).
+- The promise of a local step is answered before it is written: a crash in between would run the step again either way. It is written
+  together with its settlement, or with what comes after it, or after `DEFERRED_S`.
+- What was posted and cannot be written (a full disk, say) stays and is tried again; the runs that wait for it are told (`on_trouble`).
+
+Several processes: each lists itself in the file, polls for what others have written, offers work to its own receivers, and lets the
+leases of processes lapse that are certainly gone (`PromiseFile.others`).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from resonate import cron
+from resonate.errors import StoreDamaged, StoreUnavailable
+from resonate.interrupts import Uninterrupted
+from resonate.machine import Machine
+from resonate.models.clock import Clock
+from resonate.models.encoder import Encoder
+from resonate.protocol import (
+    DEFERRED_LIMIT,
+    DEFERRED_S,
+    NOTHING,
+    PEER_CHECK_S,
+    PEER_POLL_S,
+    STORE_RETRY_S,
+    CreatePromise,
+    Message,
+    Operation,
+    PromiseRecord,
+    SettlePromise,
+)
+from resonate.stores.file import Behind, PromiseFile
+from resonate.stores.local import LocalStore, Receiver
+from resonate.stores.rows import Damaged
+from resonate.tables import Changes
+
+Deliver = Callable[[Any], None]
+
+
+class _Call:
+    """Operations that somebody waits for."""
+
+    __slots__ = ("answers", "operations")
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        self.operations = operations
+        self.answers: list[Any] | None = None
+
+
+class _Post:
+    """An operation that somebody will be told of."""
+
+    __slots__ = ("deliver", "operations")
+
+    def __init__(self, operation: Operation, deliver: Deliver | None) -> None:
+        self.operations = (operation,)
+        self.deliver = deliver
+        """None where the answer was given already."""
+
+
+class SqliteStore(LocalStore):
+    """Promises in a file. `durability` is `full` (an acknowledged settlement survives a power cut) or `fast` (it survives the end of the
+    process; a power cut may take the last moments). Raises `StoreUnavailable` or `StoreDamaged` when the file cannot be opened.
+
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> store = SqliteStore(f"{folder.name}/runs.db")
+    >>> store.promises.create("a", timeout=2**45).state
+    'PENDING'
+    >>> store.close()
+    >>> again = SqliteStore(f"{folder.name}/runs.db")
+    >>> again.promises.resolve("a", data="1").value.data
+    '1'
+    >>> again.close(); folder.cleanup()
+    """
+
+    in_place = False
+    sole_owner = False
+
+    def __init__(
+        self, path: str | os.PathLike[str], durability: str = "full", encoder: Encoder | None = None, clock: Clock | None = None
+    ) -> None:
+        if durability not in ("full", "fast"):
+            raise ValueError(f"durability must be `full` or `fast`, got {durability!r}")
+        super().__init__(encoder, clock)
+        self._file = PromiseFile(path, durability)
+        self.where = ("file", f"in {self._file.path.name}, {durability}")
+        self._is_stale = False
+        self._queue: list[_Call | _Post] = []
+        self._deferred: dict[str, CreatePromise] = {}
+        self._queue_lock = threading.Lock()
+        self._is_flush_due = False
+        self._pids: set[str] = set()
+        self._others: set[str] = set()
+        self._load()
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self._file.path
+
+    def _load(self) -> None:
+        earlier, self._machine = self._machine, Machine(cron.next_run, self._file)
+        self._machine.changes = Changes()
+        self._file.load(self._machine)
+        self._machine.miss_nothing(earlier)
+        self._is_stale = False
+
+    def close(self) -> None:
+        """Close the file. Nothing can be asked of this store any more."""
+        with self._lock:
+            self._file.close()
+
+    # ---- asking ----------------------------------------------------------------------------------------------------------------------
+
+    def call(self, operations: Sequence[Operation]) -> list[Any]:
+        """Carry out operations in order and wait until that is in the file. A refused one's answer is the error itself."""
+        call = _Call(self._prepared(operations))
+        with self._queue_lock:
+            self._queue_deferred()
+            self._queue.append(call)
+        while call.answers is None:
+            self.flush()
+        return self._readable(call.answers)
+
+    def post(self, operation: Operation, deliver: Deliver) -> Any:
+        """The answer where it is known at once; otherwise None, and `deliver` gets it from whoever carries the operation out."""
+        (prepared,) = self._prepared((operation,))
+        with self._queue_lock:
+            if type(prepared) is CreatePromise and (record := self._foreseen(prepared)) is not None:
+                self._deferred[prepared.id] = prepared
+                is_late = len(self._deferred) in (1, DEFERRED_LIMIT)
+            else:
+                self._queue_deferred(prepared.id if type(prepared) is SettlePromise else None)
+                self._queue.append(_Post(prepared, deliver))
+                self.awaited += 1
+                return None
+        if is_late:
+            self._after(DEFERRED_S if len(self._deferred) == 1 else 0.0, self._write_deferred)
+        return record
+
+    def _foreseen(self, create: CreatePromise) -> PromiseRecord | None:
+        """What creating the promise of a local step will be answered with, if nothing stands under its id and it is ours to create."""
+        lineage = create.lineage
+        if lineage is None or lineage.kind != "run" or create.lease is None or create.target is not None:
+            return None
+        now = int(self._clock.time() * 1000)
+        known = self._machine.promises
+        if create.timeout <= now or create.id in known or create.id in self._deferred or self.trouble is not None:
+            return None
+        if any(create in entry.operations for entry in self._queue) or self._file.has(create.id):
+            return None
+        return PromiseRecord(
+            create.id, "PENDING", create.timeout, create.param, NOTHING, create.tags, None, False, now, None, create.key, None, lineage
+        )
+
+    def _queue_deferred(self, up_to: str | None = None) -> None:
+        """Let what was answered ahead be carried out before what comes now: all of it, or up to a promise, in the order of asking."""
+        if up_to is not None and up_to not in self._deferred:
+            return
+        for promise_id in list(self._deferred):
+            self._queue.append(_Post(self._deferred.pop(promise_id), None))
+            if promise_id == up_to:
+                return
+
+    def _write_deferred(self) -> None:
+        with self._queue_lock:
+            self._queue_deferred()
+        self.flush()
+
+    def flush_soon(self) -> None:
+        """Have what was posted carried out by the timer thread."""
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            self._after(0.0, self._flush_due)
+
+    def _flush_due(self) -> None:
+        self._is_flush_due = False
+        self.flush()
+
+    def _after(self, delay_s: float, callback: Callable[[], None]) -> None:
+        timers = self._timers
+        if timers is not None:
+            timers.after(delay_s, callback)
+
+    # ---- turns -----------------------------------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Carry out everything that waits, in one turn, unless another thread has just done it."""
+        taken: list[_Call | _Post] = []
+
+        def carry_out(now: int) -> list[list[Any]]:
+            with self._queue_lock:
+                taken.extend(self._queue)
+                self._queue.clear()
+            return [self._apply(entry.operations, now) for entry in taken]
+
+        with Uninterrupted():
+            try:
+                answers = self._in_turn(carry_out)
+            except _TROUBLE as error:
+                self._refuse(taken, error)
+            else:
+                self._answer(taken, answers)
+
+    def _locked_turn[Result](self, do: Callable[[int], Result]) -> tuple[Result, list[tuple[Receiver, Message]]]:
+        try:
+            if self._is_stale:
+                self._load()
+            try:
+                touched = self._file.begin(self._machine)
+            except Behind:
+                self._load()
+                touched = set(self._machine.open_runs())
+                self._file.begin(self._machine)
+            if touched:
+                self._machine.offer(touched, int(self._clock.time() * 1000), self._is_for_us)
+            result, deliveries = super()._locked_turn(do)
+            changes = self._machine.changes
+            if changes:
+                self._file.write(changes)
+            self._file.commit()
+        except BaseException as error:
+            self._file.rollback()
+            self._is_stale = True
+            if not isinstance(error, (sqlite3.Error, OSError, Damaged, *_TROUBLE)):
+                raise
+            trouble = self.trouble = self._file.trouble(error)
+            raise trouble from error
+        if changes:
+            self._machine.changes = Changes()
+        self.trouble = None
+        return result, deliveries
+
+    def _answer(self, entries: list[_Call | _Post], answers: list[list[Any]]) -> None:
+        told = 0
+        for entry, given in zip(entries, answers, strict=True):
+            if isinstance(entry, _Call):
+                entry.answers = given
+            elif entry.deliver is not None:
+                told += 1
+                entry.deliver(self._readable(given)[0])
+            elif isinstance(given[0], Exception):
+                self.on_trouble(_run_of(entry.operations[0]), given[0])
+        if told:
+            with self._queue_lock:
+                self.awaited -= told
+            self.on_answers()
+
+    def _refuse(self, taken: list[_Call | _Post], error: StoreUnavailable | StoreDamaged) -> None:
+        """Nothing of it was done: whoever waits is told, and what was posted is tried again, for as long as there is hope."""
+        with self._queue_lock:
+            entries = taken + self._queue
+            self._queue = [entry for entry in entries if isinstance(entry, _Post)]
+            has_posts = bool(self._queue)
+        for entry in entries:
+            if isinstance(entry, _Call):
+                entry.answers = [error] * len(entry.operations)
+        for run_id in dict.fromkeys(_run_of(entry.operations[0]) for entry in entries if isinstance(entry, _Post)):
+            self.on_trouble(run_id, error)
+        if has_posts and isinstance(error, StoreUnavailable):
+            self._after(STORE_RETRY_S, self.flush)
+
+    def tick(self) -> None:
+        """Act on everything that has fallen due by the store's clock, and on what other processes have written."""
+        try:
+            super().tick()
+        except _TROUBLE:
+            self._after(STORE_RETRY_S, self.tick)
+
+    # ---- other processes -------------------------------------------------------------------------------------------------------------
+
+    def listen(self, group: str, id: str, receive: Callable[[Message], None]) -> Callable[[], None]:
+        """Hand messages to `receive` from now on, as group `group` and id `id`, and be known in the file under that id."""
+        self._in_turn(lambda now: self._file.enter(id))
+        self._file.settle_log()
+        self._check_peers()
+        end = super().listen(group, id, receive)
+        self._pids.add(id)
+
+        def leave() -> None:
+            end()
+            self._pids.discard(id)
+            try:
+                self._in_turn(lambda now: self._file.leave(id))
+            except _TROUBLE:
+                pass  # whoever opens it next will see that this process is gone
+
+        return leave
+
+    def start(self) -> None:
+        """Begin to act when deadlines and leases fall due, and when other processes have written."""
+        is_first = self._timers is None
+        super().start()
+        if is_first:
+            self._after(PEER_POLL_S, lambda: self._poll(PEER_CHECK_S))
+
+    def _poll(self, check_in_s: float) -> None:
+        if self._lock.acquire(blocking=False):  # a turn that is under way looks itself
+            try:
+                is_changed = self._file.is_changed()
+            except sqlite3.Error:
+                is_changed = True  # the turn will tell
+            finally:
+                self._lock.release()
+            if is_changed:
+                self.tick()
+        if check_in_s <= 0:
+            self._check_peers()
+            check_in_s = PEER_CHECK_S
+        self._after(PEER_POLL_S, lambda: self._poll(check_in_s - PEER_POLL_S))
+
+    def _check_peers(self) -> None:
+        """Let the leases of processes lapse that are certainly gone, rather than wait for their end."""
+        try:
+            with self._lock:
+                others, gone = self._file.others()
+            if gone:
+                self._in_turn(lambda now: self._bury(gone, now))
+        except (sqlite3.Error, *_TROUBLE):
+            return  # looked at again in a moment
+        self._others = others - self._pids
+
+    def _bury(self, pids: set[str], now: int) -> None:
+        for pid in pids:
+            for drop in self._machine.held_by(pid):
+                self._machine.apply(drop, now)
+            self._file.leave(pid)
+
+    def _is_for_us(self, recv: str) -> bool:
+        address = self._addressee(recv)
+        return address is not None and address[2] in self._pids
+
+    def _receiver(self, recv: str) -> Receiver | None:
+        if not self._others:
+            return super()._receiver(recv)
+        address = self._addressee(recv)
+        return None if address is None or address[2] in self._others else self._addressed(address)
+
+    # ---- forks -----------------------------------------------------------------------------------------------------------------------
+
+    def after_fork(self, *, was_held: bool, is_child: bool) -> None:
+        """Go on in the parent. The child opens the file for itself."""
+        super().after_fork(was_held=was_held, is_child=is_child)
+        if is_child:
+            _of_parents.append(self._file)  # a connection must not be used, nor closed, on both sides of a fork
+            self._queue, self._deferred, self._queue_lock = [], {}, threading.Lock()
+            self._pids, self._others, self.awaited, self._is_flush_due = set(), set(), 0, False
+            self._file = PromiseFile(self._file.path, self._file.durability)
+            self._is_stale = True
+
+
+_TROUBLE = (StoreUnavailable, StoreDamaged)
+_of_parents: list[PromiseFile] = []
+
+
+def _run_of(operation: Operation) -> str:
+    lease = getattr(operation, "lease", None)
+    return str(lease.root if lease is not None else getattr(operation, "id", ""))
