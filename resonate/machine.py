@@ -239,7 +239,7 @@ class Machine(Tables):
         waiting = self._callbacks.pop(record.id, None)
         if waiting:
             if self.changes is not None:
-                self.changes.callbacks.update(dict.fromkeys(waiting))
+                self.changes.callbacks.update(((record.id, callback_id), None) for callback_id in waiting)
             self._wake(record, waiting, now)
         if self._archive is not None:
             self._note_settled(record)
@@ -274,7 +274,7 @@ class Machine(Tables):
             return record, None
         self._callbacks.setdefault(record.id, {})[callback.id] = callback
         if self.changes is not None:
-            self.changes.callbacks[callback.id] = callback
+            self.changes.callbacks[record.id, callback.id] = callback
         return record, callback
 
     def _park(self, operation: Park, now: int) -> list[PromiseRecord]:
@@ -381,6 +381,8 @@ class Machine(Tables):
         return free
 
     def _add_task(self, task: TaskRecord) -> None:
+        task.number = self._tasks_made
+        self._tasks_made += 1
         root = self._find(task.root)
         if root is not None and root.state != "PENDING":
             task.state = "COMPLETED"
@@ -464,10 +466,10 @@ class Machine(Tables):
         record = ScheduleRecord(
             operation.id, operation.cron, operation.promise_id, operation.promise_timeout, operation.promise_param,
             operation.promise_tags or {}, operation.description, operation.tags or {}, operation.key, now, first,
+            number=self._schedules_made,
         )  # fmt: skip
-        self._store_schedule(record)
-        self._schedule_order[self._schedules_made] = record.id
         self._schedules_made += 1
+        self._store_schedule(record)
         heapq.heappush(self._schedule_heap, (first, record.id))
         return record
 
@@ -482,15 +484,14 @@ class Machine(Tables):
         del self.schedules[operation.id]
         if self.changes is not None:
             self.changes.schedules[operation.id] = None
-        del self._schedule_order[next(place for place, known in self._schedule_order.items() if known == operation.id)]
 
     def _search_schedules(self, operation: SearchSchedules, now: int) -> tuple[list[ScheduleRecord], int | None]:
         def matches(record: ScheduleRecord) -> ScheduleRecord | None:
             return record if operation.tags is None or operation.tags.items() <= record.tags.items() else None
 
-        before = operation.before
-        places = ((place, known) for place, known in reversed(self._schedule_order.items()) if before is None or place < before)
-        return _page(((place, self.schedules[known]) for place, known in places), operation, matches)
+        before = self._schedules_made if operation.before is None else operation.before
+        newest_first = sorted(self.schedules.values(), key=lambda each: -each.number)
+        return _page(((record.number, record) for record in newest_first if record.number < before), operation, matches)
 
     def _fire(self, due: int, schedule_id: str, now: int) -> None:
         schedule = self.schedules.get(schedule_id)

@@ -159,6 +159,8 @@ class TaskRecord:
     expires_at: int = 0
     completed_on: int | None = None
     not_before: int = 0
+    number: int = 0
+    """Its place in the order of creation, counted by the store."""
 
 
 @dataclass(slots=True)
@@ -177,6 +179,8 @@ class ScheduleRecord:
     created_on: int
     next_run: int
     last_run: int | None = None
+    number: int = 0
+    """Its place in the order of creation, counted by the store."""
 
 
 @dataclass(slots=True)

@@ -60,7 +60,8 @@ class Changes:
     def __init__(self) -> None:
         self.promises: dict[str, PromiseRecord] = {}
         self.tasks: dict[str, TaskRecord] = {}
-        self.callbacks: dict[str, CallbackRecord | None] = {}
+        self.callbacks: dict[tuple[str, str], CallbackRecord | None] = {}
+        """By promise and id: two runs may wait under one id."""
         self.schedules: dict[str, ScheduleRecord | None] = {}
         self.pruned: list[str] = []
         """Outermost runs of which nothing is kept any more."""
@@ -89,8 +90,7 @@ class Tables:
         self.schedules: dict[str, ScheduleRecord] = {}
         self._schedule_heap: list[tuple[int, str]] = []
         self._promises_made = 0
-        # In the order of creation, for searches: a cursor is a place in here. The promises' dict is in order by itself.
-        self._schedule_order: dict[int, str] = {}
+        self._tasks_made = 0
         self._schedules_made = 0
         self.messages: list[Message] = []
         self._callbacks: dict[str, dict[str, CallbackRecord]] = {}
@@ -245,9 +245,10 @@ class Tables:
             if record is not None and record.state != "PENDING":
                 self.messages += [NotifyMessage(each.recv, record) for each in waiting.values() if each.kind == "notify"]
 
-    def begin_numbers_at(self, number: int) -> None:
-        """Count promises on from there, if not further already."""
-        self._promises_made = max(self._promises_made, number)
+    def begin_numbers_at(self, promises: int, tasks: int) -> None:
+        """Count on from there, if not further already."""
+        self._promises_made = max(self._promises_made, promises)
+        self._tasks_made = max(self._tasks_made, tasks)
 
     def forget_run(self, origin: str) -> None:
         """Keep nothing any more of a run that is over; what of it is pending all the same is kept."""
@@ -285,8 +286,8 @@ class Tables:
         known = self.tasks.pop(task.id, None)
         if known is not None and known.state in OPEN:
             self._release(known)
-            self._forget_open(known)
         if task.state not in OPEN:
+            self._forget_open(task)
             self.has_archived = True
             return
         self.tasks[task.id] = task
@@ -298,20 +299,17 @@ class Tables:
         if task.expires_at:
             heapq.heappush(self._task_heap, (task.expires_at, task.id))
 
-    def install_callback(self, callback_id: str, callback: CallbackRecord | None) -> None:
-        """Take in somebody who waits, or (None) who does not any more."""
-        if callback is not None and self.promises.get(callback.promise) is not None:
-            self._callbacks.setdefault(callback.promise, {})[callback_id] = callback
+    def install_callback(self, callback: CallbackRecord) -> None:
+        """Take in somebody who waits."""
+        if callback.promise in self.promises:
+            self._callbacks.setdefault(callback.promise, {})[callback.id] = callback
 
     def install_schedule(self, schedule_id: str, record: ScheduleRecord | None) -> None:
         """Take in a schedule, or (None) that it is gone."""
-        if self.schedules.pop(schedule_id, None) is not None and record is None:
-            del self._schedule_order[next(place for place, known in self._schedule_order.items() if known == schedule_id)]
         if record is None:
+            self.schedules.pop(schedule_id, None)
             return
-        if schedule_id not in self._schedule_order.values():
-            self._schedule_order[self._schedules_made] = schedule_id
-            self._schedules_made += 1
+        self._schedules_made = max(self._schedules_made, record.number + 1)
         self.schedules[schedule_id] = record
         heapq.heappush(self._schedule_heap, (record.next_run, schedule_id))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from resonate.errors import RemoteTraceback, ResonateCanceledError, ResonateTimedoutError
@@ -67,7 +67,7 @@ class DurablePromise:
     tags: dict[str, str]
     created_on: int
     completed_on: int | None
-    store: _Store
+    store: _Store = field(compare=False)
 
     @classmethod
     def from_dict(cls, store: _Store, data: Mapping[str, Any]) -> DurablePromise:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from resonate.models.durable_promise import DurablePromiseValue
@@ -36,7 +36,7 @@ class Schedule:
     next_runtime: int
     ikey: str | None
     created_on: int
-    store: _Store
+    store: _Store = field(compare=False)
 
     @classmethod
     def from_record(cls, store: _Store, record: ScheduleRecord) -> Schedule:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from resonate.models.durable_promise import DurablePromise
@@ -26,7 +26,7 @@ class Task:
 
     id: str
     counter: int
-    store: _Store
+    store: _Store = field(compare=False)
 
     def claim(self, pid: str, ttl: int) -> tuple[DurablePromise, DurablePromise | None]:
         """Claim it for process `pid`, for `ttl` milliseconds: the run's promise, and the one it waited for."""

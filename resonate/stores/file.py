@@ -44,8 +44,9 @@ VERSION = 1
 _FILE_SCHEMA = f"""
 {SCHEMA}
 CREATE INDEX promises_pending ON promises (number) WHERE state = 'PENDING';
-CREATE INDEX tasks_open ON tasks (id) WHERE is_open;
-CREATE TABLE callbacks (id TEXT PRIMARY KEY, body TEXT NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX tasks_open ON tasks (number) WHERE is_open;
+CREATE TABLE callbacks (promise TEXT NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL, checksum INTEGER NOT NULL, PRIMARY KEY (promise, id))
+    WITHOUT ROWID;
 CREATE TABLE schedules (id TEXT PRIMARY KEY, body TEXT NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE journal (turn INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, id TEXT NOT NULL);
 CREATE TABLE processes (pid TEXT PRIMARY KEY, host TEXT NOT NULL, boot TEXT NOT NULL, os_pid INTEGER NOT NULL, started TEXT NOT NULL)
@@ -185,14 +186,14 @@ class PromiseFile:
 
     # ---- turns ---------------------------------------------------------------------------------------------------------------------
 
-    def begin(self, tables: Tables) -> set[str]:
+    def begin(self, tables: Tables) -> list[str]:
         """Begin a turn: nobody else writes until it ends, and `tables` know what others have written. Gives the runs that those touched."""
         if _identity(self.path) != self._identity:
             raise StoreUnavailable(f"{self.path} was removed or replaced while it was open. Put it back, or restart with another path.")
         self.guarded(lambda: self._connection.execute("BEGIN IMMEDIATE"))
         version = self.version()
         if version == self._seen_version:
-            return set()
+            return []
         touched = self._catch_up(tables)
         self._seen_version = version
         return touched
@@ -221,12 +222,12 @@ class PromiseFile:
         for task in changes.tasks.values():
             execute(PUT_TASK, task_row(task))
             journal.append(("task", task.id))
-        for callback_id, callback in changes.callbacks.items():
+        for key, callback in changes.callbacks.items():
             if callback is None:
-                execute("DELETE FROM callbacks WHERE id = ?", (callback_id,))
+                execute("DELETE FROM callbacks WHERE promise = ? AND id = ?", key)
             else:
                 execute(PUT_CALLBACK, callback_row(callback))
-            journal.append(("callback", callback_id))
+                journal.append(("callbacks", callback.promise))
         for schedule_id, schedule in changes.schedules.items():
             if schedule is None:
                 execute("DELETE FROM schedules WHERE id = ?", (schedule_id,))
@@ -282,9 +283,8 @@ class PromiseFile:
             self._pending.add(record.id)
             tables.install_promise(record)
         for row in query("SELECT * FROM callbacks"):
-            callback = callback_of(row)
-            tables.install_callback(callback.id, callback)
-        for row in query("SELECT * FROM tasks WHERE is_open"):
+            tables.install_callback(callback_of(row))
+        for row in query("SELECT * FROM tasks WHERE is_open ORDER BY number"):
             tables.install_task(task_of(row))
         for row in query("SELECT * FROM schedules"):
             schedule = schedule_of(row)
@@ -292,19 +292,21 @@ class PromiseFile:
         self._count(tables)
 
     def _count(self, tables: Tables) -> None:
-        tables.begin_numbers_at(self._connection.execute("SELECT coalesce(max(number), -1) FROM promises").fetchone()[0] + 1)
+        query = "SELECT (SELECT coalesce(max(number), -1) FROM promises), (SELECT coalesce(max(number), -1) FROM tasks)"
+        promises, tasks = self._connection.execute(query).fetchone()
+        tables.begin_numbers_at(promises + 1, tasks + 1)
         tables.has_archived = True
 
-    def _catch_up(self, tables: Tables) -> set[str]:
+    def _catch_up(self, tables: Tables) -> list[str]:
         """Bring what others have changed into the tables, in the order in which they did; gives the runs that have open tasks among it."""
         query = self._connection.execute
         oldest, newest = query("SELECT coalesce(min(turn), 0), coalesce(max(turn), 0) FROM journal").fetchone()
         if self._turn and oldest > self._turn + 1:
             raise Behind
-        touched: set[str] = set()
+        touched: dict[str, None] = {}
         changed = query("SELECT kind, id FROM journal WHERE turn > ? GROUP BY kind, id ORDER BY min(turn)", (self._turn,)).fetchall()
         for kind, record_id in changed:
-            row = query(_BY_ID[kind], (record_id,)).fetchone()
+            row = query(_BY_ID[kind], (record_id,)).fetchone() if kind in _BY_ID else None
             if kind == "promise" and row is not None:
                 record = promise_of(row)
                 (self._pending.add if record.state == "PENDING" else self._pending.discard)(record.id)
@@ -312,16 +314,17 @@ class PromiseFile:
             elif kind == "task" and row is not None:
                 task = task_of(row)
                 tables.install_task(task)
-                touched.add(task.root)
-            elif kind == "callback":
-                tables.install_callback(record_id, callback_of(row) if row is not None else None)
+                touched[task.root] = None
+            elif kind == "callbacks":
+                for each in query(_CALLBACKS, (record_id,)).fetchall():
+                    tables.install_callback(callback_of(each))
             elif kind == "schedule":
                 tables.install_schedule(record_id, schedule_of(row) if row is not None else None)
             elif kind == "pruned":
                 tables.forget_run(record_id)
         self._turn = newest
         self._count(tables)
-        return touched
+        return list(touched)
 
     # ---- what is settled: the archive of the tables --------------------------------------------------------------------------------------
 
@@ -405,8 +408,9 @@ class Behind(Exception):
 
 _BY_ID = {
     "promise": "SELECT * FROM promises WHERE id = ?", "task": "SELECT * FROM tasks WHERE id = ?",
-    "callback": "SELECT * FROM callbacks WHERE id = ?", "schedule": "SELECT * FROM schedules WHERE id = ?", "pruned": "SELECT ?",
+    "schedule": "SELECT * FROM schedules WHERE id = ?",
 }  # fmt: skip
+_CALLBACKS = "SELECT * FROM callbacks WHERE promise = ?"
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -129,7 +129,7 @@ class LocalStore:
     def call(self, operations: Sequence[Operation]) -> list[Any]:
         """Carry out operations in order. Each answer stands at its operation's place; a refused one is the error itself."""
         prepared = self._prepared(operations)
-        return self._readable(self._in_turn(lambda now: self._apply(prepared, now)))
+        return self._readable(self._in_turn(lambda machine, now: apply(machine, prepared, now)))
 
     def post(self, operation: Operation, deliver: Callable[[Any], None]) -> Any:
         """The answer to an operation where it is known at once, as here always; otherwise None, and `deliver` gets it later."""
@@ -148,7 +148,7 @@ class LocalStore:
 
     # ---- turns ---------------------------------------------------------------------------------------------------------------------
 
-    def _in_turn[Result](self, do: Callable[[int], Result]) -> Result:
+    def _in_turn[Result](self, do: Callable[[Machine, int], Result]) -> Result:
         """Do something to the machine, with its lock, and then hand over the messages that came of it."""
         with Uninterrupted():
             with self._lock:
@@ -163,22 +163,13 @@ class LocalStore:
                 receiver.receive(message)
         return result
 
-    def _locked_turn[Result](self, do: Callable[[int], Result]) -> tuple[Result, list[tuple[Receiver, Message]]]:
+    def _locked_turn[Result](self, do: Callable[[Machine, int], Result]) -> tuple[Result, list[tuple[Receiver, Message]]]:
         now = int(self._clock.time() * 1000)
-        result = do(now)
+        result = do(self._machine, now)
         deliveries = self._sort_out(now) if self._machine.messages else []
         if self._machine.is_crowded:
             self._machine.put_away()
         return result, deliveries
-
-    def _apply(self, operations: Sequence[Operation], now: int) -> list[Any]:
-        answers: list[Any] = []
-        for operation in operations:
-            try:
-                answers.append(self._machine.apply(operation, now))
-            except ResonateStoreError as error:
-                answers.append(error)
-        return answers
 
     def _sort_out(self, now: int) -> list[tuple[Receiver, Message]]:
         """Who gets which message. A task that nobody here receives stays with the machine."""
@@ -258,7 +249,7 @@ class LocalStore:
 
     def tick(self) -> None:
         """Act on everything that has fallen due by the store's clock. A store that is started does it by itself."""
-        self._in_turn(self._machine.tick)
+        self._in_turn(Machine.tick)
 
     notify = tick
 
@@ -293,7 +284,7 @@ class LocalStore:
         self.tick()
 
     def _send_what_waits(self) -> None:
-        self._in_turn(self._machine.redeliver)
+        self._in_turn(Machine.redeliver)
 
     def _receiver(self, recv: str) -> Receiver | None:
         receivers = self._receivers
@@ -336,6 +327,17 @@ class LocalStore:
             changed: Operation = _with_values(operation, self._encoder.encode)
             return changed
         return operation
+
+
+def apply(machine: Machine, operations: Sequence[Operation], now: int) -> list[Any]:
+    """The answers to operations, in order; a refused one's is the error itself."""
+    answers: list[Any] = []
+    for operation in operations:
+        try:
+            answers.append(machine.apply(operation, now))
+        except ResonateStoreError as error:
+            answers.append(error)
+    return answers
 
 
 _VALUES = ("param", "value", "promise_param")

@@ -17,15 +17,16 @@ SCHEMA = """
 CREATE TABLE promises (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, origin TEXT NOT NULL, state TEXT NOT NULL, body TEXT NOT NULL,
     checksum INTEGER NOT NULL);
 CREATE INDEX promises_of ON promises (origin);
-CREATE TABLE tasks (id TEXT PRIMARY KEY, is_open INTEGER NOT NULL, body TEXT NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE tasks (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, is_open INTEGER NOT NULL, body TEXT NOT NULL,
+    checksum INTEGER NOT NULL);
 """
 PUT_PROMISE = "INSERT OR REPLACE INTO promises VALUES (?, ?, ?, ?, ?, ?)"
-PUT_TASK = "INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?)"
-PUT_CALLBACK = "INSERT OR REPLACE INTO callbacks VALUES (?, ?, ?)"
+PUT_TASK = "INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?)"
+PUT_CALLBACK = "INSERT OR REPLACE INTO callbacks VALUES (?, ?, ?, ?)"
 PUT_SCHEDULE = "INSERT OR REPLACE INTO schedules VALUES (?, ?, ?)"
 OPEN_STATES = ("INIT", "ENQUEUED", "CLAIMED")
-_TASK_FIELDS = tuple(TaskRecord.__slots__[1:])
-_CALLBACK_FIELDS = tuple(CallbackRecord.__slots__[1:])
+_TASK_FIELDS = tuple(TaskRecord.__slots__[1:-1])
+_CALLBACK_FIELDS = ("kind", "root", "recv", "timeout", "created_on")
 _SCHEDULE_FIELDS = tuple(ScheduleRecord.__slots__[1:])
 
 Row = tuple[Any, ...]
@@ -84,26 +85,29 @@ def _unpacked(headers: Any, data: Any) -> Encoded:
 
 def task_row(task: TaskRecord) -> Row:
     """A task as a row."""
-    row = (task.id, int(task.state in OPEN_STATES), json.dumps([getattr(task, name) for name in _TASK_FIELDS]))
+    row = (task.number, task.id, int(task.state in OPEN_STATES), json.dumps([getattr(task, name) for name in _TASK_FIELDS]))
     return *row, checksum(row)
 
 
 def task_of(row: Row) -> TaskRecord:
     """The task of a row."""
-    task_id, _, body = checked(row)
-    return TaskRecord(task_id, *json.loads(body))
+    number, task_id, _, body = checked(row)
+    task = TaskRecord(task_id, *json.loads(body))
+    task.number = number
+    return task
 
 
 def callback_row(record: CallbackRecord) -> Row:
     """A callback as a row."""
-    row = (record.id, json.dumps([getattr(record, name) for name in _CALLBACK_FIELDS]))
+    row = (record.promise, record.id, json.dumps([getattr(record, name) for name in _CALLBACK_FIELDS]))
     return *row, checksum(row)
 
 
 def callback_of(row: Row) -> CallbackRecord:
     """The callback of a row."""
-    callback_id, body = checked(row)
-    return CallbackRecord(callback_id, *json.loads(body))
+    promise_id, callback_id, body = checked(row)
+    kind, *rest = json.loads(body)
+    return CallbackRecord(callback_id, kind, promise_id, *rest)
 
 
 def schedule_row(record: ScheduleRecord) -> Row:

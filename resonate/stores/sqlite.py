@@ -46,7 +46,7 @@ from resonate.protocol import (
     SettlePromise,
 )
 from resonate.stores.file import Behind, PromiseFile
-from resonate.stores.local import LocalStore, Receiver
+from resonate.stores.local import LocalStore, Receiver, apply
 from resonate.stores.rows import Damaged
 from resonate.tables import Changes
 
@@ -205,11 +205,11 @@ class SqliteStore(LocalStore):
         """Carry out everything that waits, in one turn, unless another thread has just done it."""
         taken: list[_Call | _Post] = []
 
-        def carry_out(now: int) -> list[list[Any]]:
+        def carry_out(machine: Machine, now: int) -> list[list[Any]]:
             with self._queue_lock:
                 taken.extend(self._queue)
                 self._queue.clear()
-            return [self._apply(entry.operations, now) for entry in taken]
+            return [apply(machine, entry.operations, now) for entry in taken]
 
         with Uninterrupted():
             try:
@@ -219,7 +219,7 @@ class SqliteStore(LocalStore):
             else:
                 self._answer(taken, answers)
 
-    def _locked_turn[Result](self, do: Callable[[int], Result]) -> tuple[Result, list[tuple[Receiver, Message]]]:
+    def _locked_turn[Result](self, do: Callable[[Machine, int], Result]) -> tuple[Result, list[tuple[Receiver, Message]]]:
         try:
             if self._is_stale:
                 self._load()
@@ -227,7 +227,7 @@ class SqliteStore(LocalStore):
                 touched = self._file.begin(self._machine)
             except Behind:
                 self._load()
-                touched = set(self._machine.open_runs())
+                touched = self._machine.open_runs()
                 self._file.begin(self._machine)
             if touched:
                 self._machine.offer(touched, int(self._clock.time() * 1000), self._is_for_us)
@@ -288,7 +288,7 @@ class SqliteStore(LocalStore):
 
     def listen(self, group: str, id: str, receive: Callable[[Message], None]) -> Callable[[], None]:
         """Hand messages to `receive` from now on, as group `group` and id `id`, and be known in the file under that id."""
-        self._in_turn(lambda now: self._file.enter(id))
+        self._in_turn(lambda machine, now: self._file.enter(id))
         self._file.settle_log()
         self._check_peers()
         end = super().listen(group, id, receive)
@@ -298,7 +298,7 @@ class SqliteStore(LocalStore):
             end()
             self._pids.discard(id)
             try:
-                self._in_turn(lambda now: self._file.leave(id))
+                self._in_turn(lambda machine, now: self._file.leave(id))
             except _TROUBLE:
                 pass  # whoever opens it next will see that this process is gone
 
@@ -332,15 +332,15 @@ class SqliteStore(LocalStore):
             with self._lock:
                 others, gone = self._file.others()
             if gone:
-                self._in_turn(lambda now: self._bury(gone, now))
+                self._in_turn(lambda machine, now: self._bury(gone, machine, now))
         except (sqlite3.Error, *_TROUBLE):
             return  # looked at again in a moment
         self._others = others - self._pids
 
-    def _bury(self, pids: set[str], now: int) -> None:
+    def _bury(self, pids: set[str], machine: Machine, now: int) -> None:
         for pid in pids:
-            for drop in self._machine.held_by(pid):
-                self._machine.apply(drop, now)
+            for drop in machine.held_by(pid):
+                machine.apply(drop, now)
             self._file.leave(pid)
 
     def _is_for_us(self, recv: str) -> bool:

@@ -6,6 +6,7 @@ pass while the store is not looking (a store with a thread of its own may look a
 
 from __future__ import annotations
 
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -16,6 +17,7 @@ import pytest
 from resonate.clocks import StepClock
 from resonate.errors import ResonateStoreError
 from resonate.stores import LocalStore
+from resonate.stores.sqlite import SqliteStore
 
 START_MS = 1_767_225_600_000
 """Midnight of Thursday, 1 January 2026, UTC: where simulated time begins."""
@@ -151,8 +153,11 @@ class MemoryBench(Bench):
         self._now = START_MS
         self._clock = StepClock()
         self.elapse(0)
-        self.store = LocalStore(clock=self._clock)
+        self.store = self.make()
         self._own = self.connect("default", "bench")
+
+    def make(self) -> Any:
+        return LocalStore(clock=self._clock)
 
     @property
     def now(self) -> int:
@@ -192,7 +197,86 @@ class ForgetfulBench(MemoryBench):
         self.store._machine._resident_limit = 0
 
 
-STORES: dict[str, type[Bench]] = {"memory": MemoryBench, "memory, put away": ForgetfulBench}
+class FileBench(MemoryBench):
+    """`SqliteStore` on a file of its own."""
+
+    def make(self) -> Any:
+        self.folder = tempfile.TemporaryDirectory()
+        return SqliteStore(f"{self.folder.name}/promises.db", "fast", clock=self._clock)
+
+    def restart(self) -> None:
+        self.store.close()
+        self.store = SqliteStore(f"{self.folder.name}/promises.db", "fast", clock=self._clock)
+        self.reconnect()
+
+    def close(self) -> None:
+        self.store.close()
+        self.folder.cleanup()
+
+
+class LoadingBench(FileBench):
+    """The same, loaded anew from the file before each operation."""
+
+    @property
+    def store(self) -> Any:
+        self._store._is_stale = True
+        return self._store
+
+    @store.setter
+    def store(self, store: Any) -> None:
+        self._store = store
+
+
+class SharedBench(FileBench):
+    """Two stores on one file, as two processes have them, asked in turn. The message sources listen to the first."""
+
+    def make(self) -> Any:
+        self.first = super().make()
+        self.second = SqliteStore(self.first.path, "fast", clock=self._clock)
+        self.is_second = False
+        return self.first
+
+    @property
+    def store(self) -> Any:
+        self.is_second = not self.is_second
+        return self.second if self.is_second else self.first
+
+    @store.setter
+    def store(self, store: Any) -> None:
+        self.first = store
+
+    restart = None
+
+    def advance(self, duration_ms: int = 0) -> None:
+        self.elapse(duration_ms)
+        self.first.tick()
+        self.second.tick()
+
+    def connect(self, group: str, id: str) -> Inbox:
+        inbox = Inbox(group, id)
+        self.first.connect(inbox)
+        return inbox
+
+    def disconnect(self, inbox: Inbox | None = None) -> None:
+        self.first.disconnect(inbox or self._own)
+
+    def reconnect(self, inbox: Inbox | None = None) -> None:
+        self.first.connect(inbox or self._own)
+
+    def messages(self, inbox: Inbox | None = None) -> list[dict[str, Any]]:
+        self.first._in_turn(lambda machine, now: None)  # as it does a moment after another process has written
+        return super().messages(inbox)
+
+    def close(self) -> None:
+        self.second.close()
+        self.first.close()
+        self.folder.cleanup()
+
+
+STORES: dict[str, type[Bench]] = {
+    "memory": MemoryBench, "memory, put away": ForgetfulBench, "file": FileBench, "file, loaded at each turn": LoadingBench,
+    "file, shared": SharedBench,
+}  # fmt: skip
 
 
 # ---- how laws read an answer ---------------------------------------------------------------------------------------------------------
