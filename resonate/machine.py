@@ -34,6 +34,7 @@ from resonate.protocol import (
     NOTHING,
     RESIDENT_LIMIT,
     SEARCH_LIMIT,
+    TAKEN_OVER,
     TASK_CLAIM_WINDOW_MS,
     TASK_RETRY_MS,
     CallbackRecord,
@@ -55,12 +56,14 @@ from resonate.protocol import (
     Operation,
     Park,
     PromiseRecord,
+    Prune,
     RegisterCallback,
     ScheduleRecord,
     SearchPromises,
     SearchSchedules,
     SettlePromise,
     Subscribe,
+    TakeOver,
     TaskMessage,
     TaskRecord,
     TaskState,
@@ -177,6 +180,63 @@ class Machine(Tables):
         elif (task.state, task.pid, task.counter) != ("CLAIMED", operation.pid, 1):
             return record, None
         return record, Lease(record.id, task.id, task.counter)
+
+    def _take_over(self, operation: TakeOver, now: int) -> tuple[PromiseRecord, Lease | None]:
+        old, new = operation.old, operation.create.promise.id
+        known = self._touch(self._promise(old), now)
+        if known.state == "PENDING" or known.lineage is None or known.lineage.parent is not None:
+            raise refusal(40000, f"{old} is no run that is over, so nothing can be taken over from it")
+        records = self._list_descendants(ListDescendants(old), now)
+        limit = len(records)
+        if operation.from_step is not None:
+            step = next((place for place, each in enumerate(records) if each.id == operation.from_step), 0)
+            if step == 0:
+                raise refusal(40400, f"{old} has no step {operation.from_step}")
+            limit = step
+        answer = self._create_leased(operation.create, now)
+        if operation.create.adopt or answer[1] is not None:
+            for record in records[1:limit]:
+                own = f"{operation.from_step}.".startswith(f"{record.id}.")
+                if record.state == "RESOLVED" and record.id.startswith(f"{old}.") and not own:
+                    self._copy(record, old, new, now)
+        return answer
+
+    def _copy(self, record: PromiseRecord, old: str, new: str, now: int) -> None:
+        """A settled promise once more, under the ids of another run."""
+
+        def renamed(text: Any) -> Any:
+            return new + text[len(old) :] if text == old or str(text).startswith(f"{old}.") else text
+
+        promise_id = renamed(record.id)
+        if self._find(promise_id) is not None:
+            return
+        assert record.lineage is not None
+        known = record.lineage
+        lineage = known._replace(origin=renamed(known.origin), root=renamed(known.root), parent=renamed(known.parent))
+        copy = replace(
+            record, id=promise_id, tags={**(record.tags or {}), TAKEN_OVER: record.id}, created_on=now, completed_on=now,
+            key_for_create=renamed(record.key_for_create), key_for_complete=renamed(record.key_for_complete), lineage=lineage,
+            number=self._promises_made,
+        )  # fmt: skip
+        self._promises_made += 1
+        self._store_promise(copy)
+        self._descendants.setdefault(lineage.origin, []).append(copy.id)
+
+    def _prune(self, operation: Prune, now: int) -> list[str]:
+        here = (self.promises.get(origin) for origin in self._descendants)
+        ended = [each.id for each in here if each and each.state != "PENDING" and (each.completed_on or 0) < operation.before]
+        archive = self._archive if self.has_archived else None
+        if archive is not None:
+            ended += archive.ended_before(operation.before)
+        pruned = []
+        for origin in dict.fromkeys(ended):
+            if any(self.promises[each].state == "PENDING" for each in self._descendants.get(origin, ())):
+                continue  # detached, or left open
+            pruned.append(origin)
+            self.forget_run(origin)
+            if archive is not None:
+                archive.forget(origin)
+        return pruned
 
     def _get(self, operation: GetPromise, now: int) -> PromiseRecord:
         return self._touch(self._promise(operation.id), now)
@@ -570,6 +630,8 @@ def _repeats(operation: SettlePromise, known: PromiseRecord) -> bool:
 _RULES: dict[type, Callable[[Any, Any, int], Any]] = {
     CreatePromise: Machine._create,
     CreateLeased: Machine._create_leased,
+    TakeOver: Machine._take_over,
+    Prune: Machine._prune,
     GetPromise: Machine._get,
     SettlePromise: Machine._settle,
     RegisterCallback: Machine._register_callback,

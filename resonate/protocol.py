@@ -88,6 +88,8 @@ TIMEOUT_LIMIT_MS = 253_402_329_599_000
 Encoded = tuple[dict[str, str] | None, str | None]
 """A value as it is stored: headers and text, either may be absent."""
 NOTHING: Encoded = (None, None)
+TAKEN_OVER = "resonate:taken-over"
+"""The tag of a promise that was taken over from another run: the id that it has there."""
 TRACEBACK_HEADER = "resonate:traceback"
 """The header of a rejected promise's value that holds the text of the traceback."""
 
@@ -226,6 +228,26 @@ class CreateLeased:
     ttl: int
     adopt: bool = False
     """Answered as before where it was applied before: its reply may have been lost on the way."""
+
+
+@dataclass(slots=True)
+class TakeOver:
+    """Create a run that begins with what another one, which is over, has achieved: each promise of `old` that has a value is there under
+    the new run's own ids. Answer: (PromiseRecord, Lease or None), as CreateLeased; 40000 when `old` is no run that is over.
+
+    With `from_step`, only what was created before that step is taken over.
+    """
+
+    old: str
+    create: CreateLeased
+    from_step: str | None = None
+
+
+@dataclass(slots=True)
+class Prune:
+    """Forget every run that was over before a time, and all of its promises that are. Answer: list of ids of runs."""
+
+    before: int
 
 
 @dataclass(slots=True)
@@ -390,6 +412,8 @@ class SearchSchedules:
 Operation = (
     CreatePromise
     | CreateLeased
+    | TakeOver
+    | Prune
     | GetPromise
     | SettlePromise
     | RegisterCallback

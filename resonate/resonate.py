@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import logging
 import os
 import threading
@@ -32,13 +33,17 @@ from resonate.options import Options, check_option
 from resonate.protocol import (
     EVENT_BUFFER_LIMIT,
     STOP_TIMEOUT_S,
+    TAKEN_OVER,
     TIMEOUT_LIMIT_MS,
     WORKERS_LIMIT,
     CreatePromise,
+    GetPromise,
     Kind,
     Lineage,
     ListDescendants,
+    Operation,
     PromiseRecord,
+    Prune,
     SettlePromise,
 )
 from resonate.registry import Registry
@@ -300,6 +305,74 @@ class Resonate:
         canceled = [each for each, answer in zip(pending, answers, strict=True) if not isinstance(answer, ResonateStoreError)]
         return [run_id, *canceled]
 
+    def retry(self, id: str, new_id: str | None = None, from_step: str | None = None) -> Handle[Any]:
+        """Begin a run that is over anew, with today's code, from where it failed: a new run takes over every step of it that has a value.
+
+        The old run is not changed. `new_id` is its id with a number (`order-7-2`) unless given; with `from_step`, the id of one of its
+        steps, that step and all that came after it are run again. `ResonateStoreError` when there is no such run or step, when the run
+        is not over, or when `new_id` is taken.
+
+        >>> resonate, days = Resonate(log_level="CRITICAL"), []
+        >>> def load(ctx, day):
+        ...     days.append(day)
+        ...     return day
+        >>> @resonate.register
+        ... def total(ctx):
+        ...     first = yield ctx.run(load, 1)
+        ...     second = yield ctx.run(load, 2)
+        ...     return first + second if len(days) > 2 else 1 / 0
+        >>> resonate.begin_run("t", total).future.exception()
+        ZeroDivisionError('division by zero')
+        >>> days.append("mended"), resonate.retry("t").result(), days
+        (None, 3, [1, 2, 'mended'])
+        """
+        record: PromiseRecord = self._shared.ask(GetPromise(checked_text("id", id)))
+        asked = self._shared.encoder.decode(record.param)
+        if not isinstance(asked, dict) or not isinstance(asked.get("func"), str) or record.lineage is None:
+            raise ValueError(f"{id} is no run of a function, so there is nothing to begin anew")
+        name, raw, version = self.registry.get(asked["func"], asked.get("version", 0))
+        new = checked_text("new_id", new_id) if new_id is not None else self._free_id(id)
+        timeout = min(int(time.time() * 1000) + record.timeout - record.created_on, TIMEOUT_LIMIT_MS)
+        create = CreatePromise(
+            new, timeout, self._options.key_for(new), False, record.param, {**(record.tags or {}), TAKEN_OVER: id}, record.target, False,
+            Lineage(new, new, None, record.lineage.kind, name),
+        )  # fmt: skip
+        args, kwargs = tuple(asked.get("args") or ()), dict(asked.get("kwargs") or {})
+        command: Command[Any] = LFI(new, record.lineage.kind, name, raw, args, kwargs, self._options, version)
+        command.key = create.key
+        handle = self._handle(new)
+        self._shared.runtime().launch(create, command, handle, id, from_step)
+        return handle
+
+    def _free_id(self, id: str) -> str:
+        for number in itertools.count(2):
+            free = f"{id}-{number}"
+            if isinstance(self._shared.store.call([GetPromise(free)])[0], ResonateStoreError):
+                return free
+        raise AssertionError("numbers never end")
+
+    def prune(self, older_than: float) -> list[str]:
+        """Delete every run that was over `older_than` seconds ago or longer, with all of its promises; gives their ids.
+
+        >>> Resonate().prune(older_than=30 * 24 * 3600)
+        []
+        """
+        check_option("timeout", older_than)
+        pruned: list[str] = self._shared.ask(Prune(int((time.time() - older_than) * 1000)))
+        if pruned and isinstance(self._shared.store, SqliteStore):
+            self._shared.store.compact()
+        return pruned
+
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Write a consistent copy of this client's file, as it is now, to a new file. ValueError when the client has no file."""
+        if not isinstance(self._shared.store, SqliteStore):
+            raise ValueError(f"only promises in a file can be copied, these are {self._shared.store.where[1]}")
+        self._shared.store.backup(path)
+
+    def waiting(self) -> dict[str, list[str]]:
+        """Runs that wait for a function to be registered, by its name: as they do when a file is opened again."""
+        return self._shared.runtime().waiting()
+
     # ---- watching --------------------------------------------------------------------------------------------------------------------
 
     def subscribe(self, run_id: str | None = None, limit: int = EVENT_BUFFER_LIMIT) -> Subscription:
@@ -395,6 +468,13 @@ class _Shared:
                 made.start()
                 self._runtime = made
             return self._runtime
+
+    def ask(self, operation: Operation) -> Any:
+        """The store's answer; raises what it refuses with."""
+        answer = self.store.call([operation])[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def registered(self, name: str) -> None:
         """Take up what has waited for a function."""

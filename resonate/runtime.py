@@ -63,6 +63,7 @@ from resonate.protocol import (
     PromiseRecord,
     SettlePromise,
     Subscribe,
+    TakeOver,
     TaskMessage,
 )
 from resonate.registry import Registry
@@ -173,9 +174,15 @@ class Runtime:
 
     # ---- what callers ask for --------------------------------------------------------------------------------------------------------
 
-    def launch(self, promise: CreatePromise, command: Command[Any], handle: Handle[Any]) -> None:
-        """Create a run and begin it here; where its promise exists already, wait for that instead. Raises what the store refuses with."""
-        create = CreateLeased(promise, self._pid, self._ttl_ms, adopt=not self._store.in_place)
+    def launch(
+        self, promise: CreatePromise, command: Command[Any], handle: Handle[Any], old: str | None = None, from_step: str | None = None
+    ) -> None:
+        """Create a run and begin it here; where its promise exists already, wait for that instead. Raises what the store refuses with.
+
+        With `old`, it begins with what that run has achieved before `from_step`.
+        """
+        leased = CreateLeased(promise, self._pid, self._ttl_ms, adopt=old is None and not self._store.in_place)
+        create: Operation = leased if old is None else TakeOver(old, leased, from_step)
         self._add_handle(handle)
         self._offer_again(promise.id)  # its code may have been mended
         created, _ = self._store.call((create, Subscribe(promise.id, self._pid, self._notice_address, TIMEOUT_LIMIT_MS)))

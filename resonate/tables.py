@@ -53,6 +53,14 @@ class Archive(Protocol):
         """All promises that are there with a number below `before`."""
         ...
 
+    def ended_before(self, time: int, /) -> Iterable[str]:
+        """The outermost runs that are there and were over before a time."""
+        ...
+
+    def forget(self, origin: str, /) -> None:
+        """Keep nothing any more of a call graph."""
+        ...
+
 
 class Changes:
     """What has changed since it was last written down, as it is now; None stands for what is gone."""
@@ -63,11 +71,9 @@ class Changes:
         self.callbacks: dict[tuple[str, str], CallbackRecord | None] = {}
         """By promise and id: two runs may wait under one id."""
         self.schedules: dict[str, ScheduleRecord | None] = {}
-        self.pruned: list[str] = []
-        """Outermost runs of which nothing is kept any more."""
 
     def __bool__(self) -> bool:
-        return bool(self.promises or self.tasks or self.callbacks or self.schedules or self.pruned)
+        return bool(self.promises or self.tasks or self.callbacks or self.schedules)
 
 
 class Tables:
@@ -251,15 +257,12 @@ class Tables:
         self._tasks_made = max(self._tasks_made, tasks)
 
     def forget_run(self, origin: str) -> None:
-        """Keep nothing any more of a run that is over; what of it is pending all the same is kept."""
-        kept = []
+        """Keep nothing any more of a run that is over, and of which nothing is pending."""
         for promise_id in self._descendants.pop(origin, ()):
-            if self.promises[promise_id].state == "PENDING":
-                kept.append(promise_id)
-            else:
-                del self.promises[promise_id]
-        if kept:
-            self._descendants[origin] = kept
+            record = self.promises.pop(promise_id)
+            self.tasks.pop(f"__invoke:{promise_id}", None)
+            if record.lineage is not None:
+                self.tasks.pop(f"__resume:{record.lineage.root}:{promise_id}", None)
 
     def install_promise(self, record: PromiseRecord) -> None:
         """Take in a promise as another process, or an earlier one, has left it. Settled ones are the archive's."""

@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import Any
 
 from resonate.protocol import PromiseRecord, TaskRecord
-from resonate.stores.rows import PUT_PROMISE, PUT_TASK, SCHEMA, promise_of, promise_row, task_of, task_row
+from resonate.stores.rows import FORGET, PUT_PROMISE, PUT_TASK, SCHEMA, promise_of, promise_row, task_of, task_row
 
 _FILTER_BITS = 23
 
@@ -47,6 +47,16 @@ class Archive:
         """All promises that are here with a number below `before`."""
         for row in self._query("SELECT * FROM promises WHERE number < ? ORDER BY number DESC", before):
             yield promise_of(row)
+
+    def ended_before(self, time: int) -> list[str]:
+        """The outermost runs that are here and were over before a time."""
+        rows = self._query("SELECT * FROM promises WHERE origin = id AND state <> ?", "PENDING")
+        return [record.id for record in map(promise_of, rows) if (record.completed_on or 0) < time]
+
+    def forget(self, origin: str) -> None:
+        """Keep nothing any more of a call graph."""
+        for statement in FORGET if self._connection is not None else ():
+            self._connection.execute(statement, (origin,))  # type: ignore[union-attr]
 
     def before_fork(self) -> None:
         """Hold a copy ready: a connection must not be used on both sides of a fork."""

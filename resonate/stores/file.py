@@ -22,6 +22,7 @@ from typing import Any
 from resonate.errors import StoreDamaged, StoreUnavailable
 from resonate.protocol import BUSY_SLICE_S, BUSY_WAIT_LIMIT_S, JOURNAL_LIMIT, PromiseRecord, TaskRecord
 from resonate.stores.rows import (
+    FORGET,
     PUT_CALLBACK,
     PUT_PROMISE,
     PUT_SCHEDULE,
@@ -69,9 +70,11 @@ class PromiseFile:
 
     def __init__(self, path: str | os.PathLike[str], durability: str = "full") -> None:
         self.path = Path(path).absolute()
+        self._name = str(self.path)
         self._log = self.path.with_name(f"{self.path.name}-wal")
         self.durability = durability
         self._pending: set[str] = set()  # promises that are pending in the file: others may hold them in memory
+        self._absent: set[str] = set()  # what was looked for in vain, and nobody can have written since
         self._turn = 0  # of the journal, up to which this process has seen everything
         self._seen_version = -1
         self._open()
@@ -91,7 +94,7 @@ class PromiseFile:
                     f"{self._log} is missing, which holds the newest steps of {self.path}: some process had it open and did not close it. "
                     "Put it back; to go on without those steps, make an empty file of that name."
                 )
-            self._identity = _identity(self.path)
+            self._identity = _identity(self._name)
         except (sqlite3.Error, OSError) as error:
             raise self.trouble(error) from error
 
@@ -188,12 +191,13 @@ class PromiseFile:
 
     def begin(self, tables: Tables) -> list[str]:
         """Begin a turn: nobody else writes until it ends, and `tables` know what others have written. Gives the runs that those touched."""
-        if _identity(self.path) != self._identity:
+        if _identity(self._name) != self._identity:
             raise StoreUnavailable(f"{self.path} was removed or replaced while it was open. Put it back, or restart with another path.")
         self.guarded(lambda: self._connection.execute("BEGIN IMMEDIATE"))
         version = self.version()
         if version == self._seen_version:
             return []
+        self._absent.clear()
         touched = self._catch_up(tables)
         self._seen_version = version
         return touched
@@ -219,6 +223,7 @@ class PromiseFile:
                 self._pending.discard(record.id)
                 journal.append(("promise", record.id))
             execute(PUT_PROMISE, promise_row(record))
+            self._absent.discard(record.id)
         for task in changes.tasks.values():
             execute(PUT_TASK, task_row(task))
             journal.append(("task", task.id))
@@ -234,9 +239,6 @@ class PromiseFile:
             else:
                 execute(PUT_SCHEDULE, schedule_row(schedule))
             journal.append(("schedule", schedule_id))
-        for origin in changes.pruned:
-            execute("DELETE FROM promises WHERE origin = ?", (origin,))
-            journal.append(("pruned", origin))
         for entry in journal:
             self._turn = execute("INSERT INTO journal (kind, id) VALUES (?, ?)", entry).lastrowid or 0
         if journal and self._turn % JOURNAL_LIMIT < len(journal):
@@ -336,6 +338,8 @@ class PromiseFile:
 
     def promise(self, promise_id: str) -> PromiseRecord | None:
         """The promise of that id, if it is in the file."""
+        if promise_id in self._absent:
+            return None
         row = self._connection.execute(_BY_ID["promise"], (promise_id,)).fetchone()
         return None if row is None else promise_of(row)
 
@@ -355,7 +359,10 @@ class PromiseFile:
 
     def has(self, promise_id: str) -> bool:
         """Whether the file has a promise of that id, as of the last commit."""
-        return self._reader.execute("SELECT 1 FROM promises WHERE id = ?", (promise_id,)).fetchone() is not None
+        has = self._reader.execute("SELECT 1 FROM promises WHERE id = ?", (promise_id,)).fetchone() is not None
+        if not has:
+            self._absent.add(promise_id)
+        return has
 
     # ---- who has it open ---------------------------------------------------------------------------------------------------------------
 
@@ -396,10 +403,23 @@ class PromiseFile:
             path.unlink(missing_ok=True)
             raise self.trouble(error) from error
 
-    def finished_before(self, at_ms: int) -> list[str]:
-        """The outermost runs that were settled before a time."""
+    def ended_before(self, time: int) -> list[str]:
+        """The outermost runs that are in the file and were over before a time."""
         rows = self._connection.execute("SELECT * FROM promises WHERE origin = id AND state <> 'PENDING'")
-        return [record.id for record in map(promise_of, rows) if (record.completed_on or 0) < at_ms]
+        return [record.id for record in map(promise_of, rows) if (record.completed_on or 0) < time]
+
+    def forget(self, origin: str) -> None:
+        """Keep nothing any more, within a turn, of a call graph."""
+        for statement in FORGET:
+            self._connection.execute(statement, (origin,))
+        self._connection.execute("INSERT INTO journal (kind, id) VALUES ('pruned', ?)", (origin,))
+
+    def compact(self) -> None:
+        """Give the space of what was forgotten back to the system, where it is worth it."""
+        (free,), (all_pages,) = (self._connection.execute(f"PRAGMA {name}").fetchone() for name in ("freelist_count", "page_count"))
+        if free * 4 > all_pages:
+            self.guarded(lambda: self._connection.execute("VACUUM"))
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 class Behind(Exception):
@@ -413,9 +433,9 @@ _BY_ID = {
 _CALLBACKS = "SELECT * FROM callbacks WHERE promise = ?"
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identity(name: str) -> tuple[int, int] | None:
     try:
-        found = path.stat()
+        found = os.stat(name)
     except OSError:
         return None
     return found.st_dev, found.st_ino

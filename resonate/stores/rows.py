@@ -24,6 +24,10 @@ PUT_PROMISE = "INSERT OR REPLACE INTO promises VALUES (?, ?, ?, ?, ?, ?)"
 PUT_TASK = "INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?)"
 PUT_CALLBACK = "INSERT OR REPLACE INTO callbacks VALUES (?, ?, ?, ?)"
 PUT_SCHEDULE = "INSERT OR REPLACE INTO schedules VALUES (?, ?, ?)"
+FORGET = (
+    "DELETE FROM tasks WHERE id IN (SELECT '__invoke:' || id FROM promises WHERE origin = ?)",
+    "DELETE FROM promises WHERE origin = ?",
+)
 OPEN_STATES = ("INIT", "ENQUEUED", "CLAIMED")
 _TASK_FIELDS = tuple(TaskRecord.__slots__[1:-1])
 _CALLBACK_FIELDS = ("kind", "root", "recv", "timeout", "created_on")

@@ -105,7 +105,7 @@ class SqliteStore(LocalStore):
         self._queue: list[_Call | _Post] = []
         self._deferred: dict[str, CreatePromise] = {}
         self._queue_lock = threading.Lock()
-        self._is_flush_due = False
+        self._is_flush_due = self._is_write_due = False
         self._pids: set[str] = set()
         self._others: set[str] = set()
         self._load()
@@ -127,6 +127,22 @@ class SqliteStore(LocalStore):
         with self._lock:
             self._file.close()
 
+    def size(self) -> int:
+        """Bytes on the disk."""
+        return self._file.size()
+
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Write a consistent copy of what is committed to a new file. FileExistsError when there is one."""
+        self._file.backup(Path(path))
+
+    def compact(self) -> None:
+        """Give space that is not needed any more back to the system."""
+        with self._lock:
+            try:
+                self._file.compact()
+            except sqlite3.Error as error:
+                raise self._file.trouble(error) from error
+
     # ---- asking ----------------------------------------------------------------------------------------------------------------------
 
     def call(self, operations: Sequence[Operation]) -> list[Any]:
@@ -145,14 +161,17 @@ class SqliteStore(LocalStore):
         with self._queue_lock:
             if type(prepared) is CreatePromise and (record := self._foreseen(prepared)) is not None:
                 self._deferred[prepared.id] = prepared
-                is_late = len(self._deferred) in (1, DEFERRED_LIMIT)
+                is_full = len(self._deferred) == DEFERRED_LIMIT
             else:
                 self._queue_deferred(prepared.id if type(prepared) is SettlePromise else None)
                 self._queue.append(_Post(prepared, deliver))
                 self.awaited += 1
                 return None
-        if is_late:
-            self._after(DEFERRED_S if len(self._deferred) == 1 else 0.0, self._write_deferred)
+        if is_full:
+            self._write_deferred()
+        elif not self._is_write_due:
+            self._is_write_due = True
+            self._after(DEFERRED_S, self._write_deferred)
         return record
 
     def _foreseen(self, create: CreatePromise) -> PromiseRecord | None:
@@ -180,9 +199,12 @@ class SqliteStore(LocalStore):
                 return
 
     def _write_deferred(self) -> None:
+        self._is_write_due = False
         with self._queue_lock:
             self._queue_deferred()
-        self.flush()
+            has_work = bool(self._queue)
+        if has_work:
+            self.flush_soon()
 
     def flush_soon(self) -> None:
         """Have what was posted carried out by the timer thread."""
@@ -361,7 +383,7 @@ class SqliteStore(LocalStore):
         if is_child:
             _of_parents.append(self._file)  # a connection must not be used, nor closed, on both sides of a fork
             self._queue, self._deferred, self._queue_lock = [], {}, threading.Lock()
-            self._pids, self._others, self.awaited, self._is_flush_due = set(), set(), 0, False
+            self._pids, self._others, self.awaited, self._is_flush_due, self._is_write_due = set(), set(), 0, False, False
             self._file = PromiseFile(self._file.path, self._file.durability)
             self._is_stale = True
 
