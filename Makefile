@@ -1,6 +1,6 @@
 # The verbs of this project. Each is a short script in tools/; `make help` lists them.
 # PYTHON=/path/to/python chooses the interpreter, otherwise tools/find-python looks for one.
-.PHONY: help demo lab test check bench clean
+.PHONY: help demo lab test check parity bench clean
 .DEFAULT_GOAL := help
 
 help:  ## list the verbs
@@ -21,6 +21,10 @@ test:  ## run every check and test that this machine can run
 check:  ## lint and type-check only
 	@tools/setup test
 	@.venv/bin/python tools/test.py --only check
+
+parity:  ## run small programs under resonate-sdk 0.6.7 and here, compare, and rewrite benchmarks/PARITY.md
+	@tools/setup demo
+	@.venv/bin/python tools/parity.py $(PARITY)
 
 bench:  ## measure against the floor and resonate-sdk 0.6.7, and rewrite benchmarks/RESULTS.md
 	@tools/setup demo

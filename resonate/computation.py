@@ -347,7 +347,7 @@ class Computation:
         if not alone:
             self._handovers += 1
             for node in self.waiting.values():
-                node.hooked = node.watched = False  # another worker may have been woken by it in the meantime, which happens once
+                node.hooked = False  # another worker may have been woken by it in the meantime, which happens once
         self._watch_anew()
         self._rest()
 
@@ -409,8 +409,8 @@ class Computation:
         tags = dict(option.tags) if option.tags else None
         self._send(
             CreatePromise(
-                command.id, deadline, command.key, False, command.param, tags, command.target, command.kind == "sleep",
-                lineage, self.lease,
+                command.id, deadline, command.key, False, command.param, tags, command.target, command.timer, lineage, self.lease,
+                command.not_before,
             ),
             child, Computation._created,
         )  # fmt: skip

@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from inspect import isfunction
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from resonate.coroutine import LFC, LFI, RFC, RFI, Command, Composed, plain_function
 from resonate.loggers import ContextLogger
@@ -19,14 +19,28 @@ if TYPE_CHECKING:
     from resonate.registry import Registry
 
 
-class Info(NamedTuple):
+class Info:
     """Facts about this execution. `attempt` counts from 1; `timeout` is the deadline in seconds since the epoch."""
 
-    attempt: int
-    idempotency_key: str | None
-    tags: Mapping[str, str]
-    timeout: float
-    version: int
+    __slots__ = ("_tags", "attempt", "idempotency_key", "timeout", "version")
+
+    def __init__(
+        self, attempt: int, idempotency_key: str | None, tags: Mapping[str, str] | Callable[[], Mapping[str, str]], timeout: float,
+        version: int,
+    ) -> None:  # fmt: skip
+        self.attempt = attempt
+        self.idempotency_key = idempotency_key
+        self.timeout = timeout
+        self.version = version
+        self._tags = tags
+
+    def __repr__(self) -> str:
+        return f"Info(attempt={self.attempt}, tags={dict(self.tags)}, timeout={self.timeout}, version={self.version})"
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """The tags of this execution's promise: the user's and the system's."""
+        return self._tags() if callable(self._tags) else self._tags
 
 
 class Context:

@@ -14,7 +14,7 @@ from typing import Any, Self
 from resonate.models.encoder import Encoder
 from resonate.models.retry_policy import RetryPolicy
 from resonate.options import Options, check_option
-from resonate.protocol import NOTHING, Encoded, Kind
+from resonate.protocol import NOTHING, Encoded, Kind, PromiseRecord
 
 DEFAULT_OPTIONS = Options()
 
@@ -38,8 +38,8 @@ class Command[T]:
     """One durable operation of a run: its id in the call graph, what to call, with what, and under which options."""
 
     __slots__ = (
-        "args", "arguments", "fingerprint", "func", "has_own_id", "id", "key", "kind", "kwargs", "name", "option", "param", "seconds",
-        "target", "version",
+        "args", "arguments", "fingerprint", "func", "has_own_id", "id", "key", "kind", "kwargs", "name", "not_before", "option", "param",
+        "promise", "seconds", "target", "timer", "version",
     )  # fmt: skip
 
     gives_value: bool
@@ -59,10 +59,14 @@ class Command[T]:
         self.version = version
         self.seconds = seconds
         self.has_own_id = False
-        # Made when the command is yielded: the key and what is stored with the promise, where it goes, its label, its arguments' text.
+        # Made when the command is yielded: the key and what is stored with the promise, where it goes and when, whether it resolves at
+        # its deadline, its label, its arguments' text.
         self.key: str | None = id
         self.param: Encoded = NOTHING
         self.target: str | None = None
+        self.timer = kind == "sleep"
+        self.not_before = 0
+        self.promise: PromiseRecord | None = None  # of a run: as it was when the run began here
         self.arguments: tuple[tuple[str, str], ...] = ()
         self.fingerprint: str | None = None
 

@@ -186,6 +186,8 @@ class Machine(Tables):
         known = self._touch(self._promise(old), now)
         if known.state == "PENDING" or known.lineage is None or known.lineage.parent is not None:
             raise refusal(40000, f"{old} is no run that is over, so nothing can be taken over from it")
+        if self._find(new) is not None:
+            raise refusal(40900, f"promise {new} exists already")
         records = self._list_descendants(ListDescendants(old), now)
         limit = len(records)
         if operation.from_step is not None:
@@ -194,11 +196,10 @@ class Machine(Tables):
                 raise refusal(40400, f"{old} has no step {operation.from_step}")
             limit = step
         answer = self._create_leased(operation.create, now)
-        if operation.create.adopt or answer[1] is not None:
-            for record in records[1:limit]:
-                own = f"{operation.from_step}.".startswith(f"{record.id}.")
-                if record.state == "RESOLVED" and record.id.startswith(f"{old}.") and not own:
-                    self._copy(record, old, new, now)
+        for record in records[1:limit]:
+            is_to_be_run = f"{operation.from_step}.".startswith(f"{record.id}.")  # the step itself, or what it is a part of
+            if record.state == "RESOLVED" and record.id.startswith(f"{old}.") and not is_to_be_run:
+                self._copy(record, old, new, now)
         return answer
 
     def _copy(self, record: PromiseRecord, old: str, new: str, now: int) -> None:

@@ -55,6 +55,7 @@ from resonate.stores.local import LocalStore
 from resonate.stores.promises import PromiseStore
 from resonate.stores.schedules import ScheduleStore
 from resonate.stores.sqlite import SqliteStore
+from resonate.wire.legacy import read_tags
 
 # Programs for 0.6.7 import the types `Context`, `Time` and `Random` from here too.
 __all__ = ["ALLOWED_LOG_LEVELS", "Context", "Function", "Random", "Resonate", "Time"]
@@ -357,8 +358,10 @@ class Resonate:
         >>> Resonate().prune(older_than=30 * 24 * 3600)
         []
         """
-        check_option("timeout", older_than)
-        pruned: list[str] = self._shared.ask(Prune(int((time.time() - older_than) * 1000)))
+        seconds = float(older_than)
+        if not 0 <= seconds < 1e12:
+            raise ValueError(f"older_than must be a number of seconds, 0 or more, got {older_than}")
+        pruned: list[str] = self._shared.ask(Prune(int((time.time() - seconds) * 1000)))
         if pruned and isinstance(self._shared.store, SqliteStore):
             self._shared.store.compact()
         return pruned
@@ -423,9 +426,11 @@ class Resonate:
     def _root_promise(self, id: str, kind: Kind, name: str, version: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CreatePromise:
         option = self._options
         param = encode_call(self.encoder, name, args, kwargs, version)
+        _, timer, not_before = read_tags(option.tags)
         return CreatePromise(
             id, min(int((time.time() + option.timeout) * 1000), TIMEOUT_LIMIT_MS), option.key_for(id), False, param,
-            dict(option.tags) if option.tags else None, self._shared.store.address(option.target), False, Lineage(id, id, None, kind, name),
+            dict(option.tags) if option.tags else None, self._shared.store.address(option.target), timer, Lineage(id, id, None, kind, name),
+            not_before=not_before,
         )  # fmt: skip
 
 

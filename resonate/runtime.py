@@ -53,6 +53,7 @@ from resonate.protocol import (
     ClaimTask,
     CreateLeased,
     CreatePromise,
+    DeliveryFailed,
     DropTask,
     GetPromise,
     Heartbeat,
@@ -122,7 +123,7 @@ class Runtime:
         self._lock = threading.Lock()
         self._inbox: deque[Message] = deque()
         self._ready: deque[Run] = deque()  # with answers in their mailboxes
-        self._unknown: dict[str, list[TaskMessage]] = {}  # work that waits for a function to be registered, by its name
+        self._unknown: dict[str, dict[str, TaskMessage]] = {}  # work that waits for a function to be registered, by its name
         self._here = threading.local()  # how deep this thread is in drives of this runtime
         self._workers: Workers[Job] = Workers(workers, self._perform, steps.close_loop)
         self._timers = Timers("resonate-timers")
@@ -244,6 +245,7 @@ class Runtime:
     # ---- driving ---------------------------------------------------------------------------------------------------------------------
 
     def _add_run(self, record: PromiseRecord, command: Command[Any]) -> tuple[Run, bool]:
+        command.promise = record
         computation = Computation(record, command, pid=self._pid, address=self._address, notice_address=self._notice_address)
         run = Run(computation, contextvars.copy_context())
         there = self._runs.setdefault(run.id, run)  # a lease may be given twice, to two threads that launch the same run
@@ -512,7 +514,8 @@ class Runtime:
                 return False
             with self._lock:
                 is_new = name not in self._unknown
-                self._unknown.setdefault(name, []).append(message)
+                self._unknown.setdefault(name, {})[message.id] = message
+            self._store.call((DeliveryFailed(message.id, message.counter),))  # another process may know it
             if is_new:
                 self._steps.warn(message.root, message.root, f"waits: {error}. It goes on as soon as that is registered here or elsewhere.")
             return True
@@ -523,14 +526,14 @@ class Runtime:
     def waiting(self) -> dict[str, list[str]]:
         """Runs that wait for a function to be registered, by its name."""
         with self._lock:
-            return {name: sorted({each.root for each in messages}) for name, messages in self._unknown.items()}
+            return {name: sorted({each.root for each in messages.values()}) for name, messages in self._unknown.items()}
 
     def registered(self, name: str) -> None:
         """A function is known now: take up what has waited for it."""
         with self._lock:
-            messages = self._unknown.pop(name, ())
+            messages = self._unknown.pop(name, {})
         if messages:
-            self._inbox.extend(messages)
+            self._inbox.extend(messages.values())
             self._timers.after(0.0, lambda: self._work_off([]))
 
     def _invocation(self, record: PromiseRecord) -> Command[Any]:

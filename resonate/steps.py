@@ -17,6 +17,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Generator
+from functools import partial
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
@@ -35,8 +36,9 @@ from resonate.models.encoder import Encoder
 from resonate.models.result import Ok
 from resonate.observers import Observers
 from resonate.options import STEP_POLICY
-from resonate.protocol import ERROR_TEXT_LIMIT, LOGGED_VALUE_LIMIT, NOTHING, Encoded
+from resonate.protocol import ERROR_TEXT_LIMIT, LOGGED_VALUE_LIMIT, NOTHING, Encoded, Lineage, PromiseRecord
 from resonate.registry import Registry
+from resonate.wire.legacy import read_tags, tags_of
 
 logger = logging.getLogger("resonate")
 
@@ -109,7 +111,7 @@ class Steps:
         command = node.command
         assert command is not None
         assert command.func is not None
-        info = Info(node.attempt, command.key, command.option.tags, node.deadline / 1000, command.version)
+        info = Info(node.attempt, command.key, partial(_tags_of, run_id, node), node.deadline / 1000, command.version)
         context = Context(node.id, info, self._registry, self._dependencies, cid=run_id, log_level=self._log_level)
         frame = node.frame = Frame(context, variables.copy())
         if self._observers:
@@ -233,7 +235,11 @@ class Steps:
         """What only user code or encoders can say of a command. Raises `ValueNotStorable` when its arguments cannot be stored."""
         option = command.option
         observed = bool(self._observers)
+        if option.tags:  # some of them mean something to a promise server
+            command.target, timer, command.not_before = read_tags(option.tags)
+            command.timer = command.timer or timer
         if command.kind == "run":
+            command.target = None
             if observed:
                 command.arguments = label_arguments(command.func, command.args, command.kwargs)
             command.fingerprint = fingerprint(command.args, command.kwargs) if option.durable else None
@@ -370,6 +376,18 @@ _INSTEAD = (
     "Write `await ctx.sleep(1.0)` for asyncio.sleep; for asyncio.gather begin each call, `p = await ctx.begin_run(f, x)`, and then "
     "`await p`; put other asynchronous code into an `async def` of its own and call it by `await ctx.run(f, x)`."
 )
+
+
+def _tags_of(run_id: str, node: Node) -> dict[str, str]:
+    """The tags of an execution's promise, as they are stored."""
+    command, parent = node.command, node.parent
+    assert command is not None
+    promise = command.promise
+    if promise is None:
+        lineage = Lineage(run_id, run_id, parent.id if parent is not None else None, command.kind, command.name)
+        tags = dict(command.option.tags)
+        promise = PromiseRecord(node.id, "PENDING", 0, NOTHING, NOTHING, tags, None, command.timer, 0, lineage=lineage)
+    return tags_of(promise)
 
 
 def _name(node: Node) -> str:

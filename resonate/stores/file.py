@@ -119,6 +119,14 @@ class PromiseFile:
         version, application = int.from_bytes(head[60:64], "big"), int.from_bytes(head[68:72], "big")
         if application not in (APPLICATION, 0):
             raise StoreDamaged(f"{self.path} is a database of another program, and is left as it is. Choose another path.")
+        if application == 0:
+            with closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro&immutable=1", uri=True)) as look:
+                try:
+                    is_foreign = look.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+                except sqlite3.Error as error:
+                    raise StoreDamaged(self._damage(str(error))) from error
+            if is_foreign:
+                raise StoreDamaged(f"{self.path} is a database of another program, and is left as it is. Choose another path.")
         if application == APPLICATION and version > VERSION:
             raise StoreUnavailable(
                 f"{self.path} was written by a newer version of this package (format {version}; this one knows up to {VERSION}). "
@@ -132,12 +140,8 @@ class PromiseFile:
         connection.execute("PRAGMA wal_autocheckpoint = 4000")
         connection.execute("BEGIN IMMEDIATE")
         try:
-            (application,), (version,) = (
-                connection.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")
-            )  # another process may have made it meanwhile
-            if application == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                raise StoreDamaged(f"{self.path} is a database of another program, and is left as it is. Choose another path.")
-            if application == 0:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version == 0:  # and no other process has made it meanwhile
                 self._run_script(_FILE_SCHEMA)
             while 0 < version < VERSION:
                 self._run_script(MIGRATIONS[version])
@@ -399,6 +403,8 @@ class PromiseFile:
         try:
             with closing(sqlite3.connect(path)) as copy:
                 self._reader.backup(copy)
+                copy.execute("DELETE FROM processes")  # they work on the file, not on the copy
+                copy.commit()
         except sqlite3.Error as error:
             path.unlink(missing_ok=True)
             raise self.trouble(error) from error

@@ -8,6 +8,7 @@ in SDK 0.6.7); of several, the one that is addressed.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 import time
@@ -52,6 +53,8 @@ from resonate.stores.schedules import ScheduleStore
 from resonate.stores.tasks import TaskStore
 from resonate.timers import Timers
 from resonate.wire.legacy import address_of, message_to_wire
+
+logger = logging.getLogger("resonate")
 
 Listener = Callable[[Message], None]
 
@@ -392,7 +395,10 @@ def _before_fork() -> None:
 
 def _after_fork(is_child: bool) -> None:
     for store in list(_STORES):
-        store.after_fork(was_held=store in _held, is_child=is_child)
+        try:
+            store.after_fork(was_held=store in _held, is_child=is_child)
+        except Exception:  # the trouble of one store, as a file that is gone, must not leave the locks of the others held
+            logger.exception("a store cannot be used in this process")
     _held.clear()
 
 

@@ -98,8 +98,8 @@ class SqliteStore(LocalStore):
     ) -> None:
         if durability not in ("full", "fast"):
             raise ValueError(f"durability must be `full` or `fast`, got {durability!r}")
-        super().__init__(encoder, clock)
         self._file = PromiseFile(path, durability)
+        super().__init__(encoder, clock)
         self.where = ("file", f"in {self._file.path.name}, {durability}")
         self._is_stale = False
         self._queue: list[_Call | _Post] = []
