@@ -26,6 +26,11 @@ class Registry:
         self._by_name: dict[str, dict[int, Entry]] = {}
         self._by_function: dict[Callable[..., Any], Entry] = {}
         self._lock = threading.Lock()
+        self._watchers: list[Callable[[str], None]] = []
+
+    def watch(self, added: Callable[[str], None]) -> None:
+        """Call `added(name)` after each registration from now on."""
+        self._watchers.append(added)
 
     def add(self, func: Callable[..., Any], name: str | None = None, version: int = 1) -> None:
         """Register a function. ValueError when it is no plain function, has no usable name, or is registered already."""
@@ -34,6 +39,7 @@ class Registry:
             if entry[2] in self._by_name.get(entry[0], ()) or entry[1] in self._by_function:
                 raise ValueError(f"function {entry[0]} already registered")
             self._put(entry)
+        self._tell(entry[0])
 
     def replace(self, func: Callable[..., Any], name: str | None = None, version: int = 1) -> Callable[..., Any] | None:
         """Register a function whether or not its name is taken; gives the function that stood there before, if any."""
@@ -46,6 +52,7 @@ class Registry:
             if own is not None and own[:1] + own[2:] != entry[:1] + entry[2:]:
                 del self._by_name[own[0]][own[2]]
             self._put(entry)
+        self._tell(entry[0])
         return None if before is None else before[1]
 
     def get(self, func: str | Callable[..., Any], version: int = 0) -> Entry:
@@ -82,6 +89,10 @@ class Registry:
         with self._lock:
             entries = [entry for versions in self._by_name.values() for entry in versions.values()]
         return sorted(((name, version, func) for name, func, version in entries), key=lambda each: each[:2])
+
+    def _tell(self, name: str) -> None:
+        for added in list(self._watchers):
+            added(name)
 
     def _put(self, entry: Entry) -> None:
         self._by_name.setdefault(entry[0], {})[entry[2]] = entry

@@ -44,6 +44,7 @@ from resonate.protocol import (
     Operation,
     PromiseRecord,
     Prune,
+    SearchPromises,
     SettlePromise,
 )
 from resonate.registry import Registry
@@ -226,7 +227,6 @@ class Resonate:
             raise TypeError(f"func must be a function, got {type(func).__name__}")
         raw = plain_function(func)
         self.registry.add(raw, name, version)
-        self._shared.registered(name or raw.__name__)
         return Function(self, name or raw.__name__, raw, self._options.merge(version=version))
 
     # ---- launching -------------------------------------------------------------------------------------------------------------------
@@ -372,9 +372,26 @@ class Resonate:
             raise ValueError(f"only promises in a file can be copied, these are {self._shared.store.where[1]}")
         self._shared.store.backup(path)
 
+    def unfinished(self) -> dict[str, str]:
+        """The outermost runs that are not over, oldest first, each with the name of its function."""
+        found: list[PromiseRecord] = []
+        before: int | None = None
+        while True:
+            records, before = self._shared.ask(SearchPromises("*", ("PENDING",), before=before))
+            found += records
+            if before is None:
+                break
+        outermost = (each for each in reversed(found) if each.lineage is not None and each.lineage.parent is None)
+        return {each.id: each.lineage.name for each in outermost if each.lineage is not None}
+
     def waiting(self) -> dict[str, list[str]]:
         """Runs that wait for a function to be registered, by its name: as they do when a file is opened again."""
         return self._shared.runtime().waiting()
+
+    def size(self) -> int | None:
+        """Bytes on the disk of this client's file; None when it has none."""
+        store = self._shared.store
+        return store.size() if isinstance(store, SqliteStore) else None
 
     # ---- watching --------------------------------------------------------------------------------------------------------------------
 
@@ -410,7 +427,8 @@ class Resonate:
         if record.state == "PENDING":
             return [created]
         at = (record.completed_on or record.created_on) / 1000
-        return [created, PromiseSettled(origin, record.id, at, _FINAL[record.state], False, error_text(record))]
+        is_taken_over = record.tags is not None and TAKEN_OVER in record.tags and lineage.parent is not None
+        return [created, PromiseSettled(origin, record.id, at, _FINAL[record.state], is_taken_over, error_text(record))]
 
     # ---- small parts -----------------------------------------------------------------------------------------------------------------
 
@@ -454,6 +472,7 @@ class _Shared:
         self._log_level = log_level
         self._runtime: Runtime | None = None
         self._lock = threading.Lock()
+        registry.watch(self.registered)
         _CLIENTS.add(self)
 
     def runtime(self) -> Runtime:

@@ -133,6 +133,16 @@ def ago(follower: Follower, at_ms: int | None) -> str:
     return "" if follower.settings.stable or at_ms is None else f" {duration(max(0.0, time.time() - at_ms / 1000))} ago"
 
 
+def size_text(size_bytes: int) -> str:
+    """`1.2 MB`."""
+    size = float(size_bytes)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    raise AssertionError("the last unit has no limit")
+
+
 def value_text(follower: Follower, promise: DurablePromise, limit: int) -> tuple[str, Any]:
     """The value of a settled promise as a short text, and itself; ("", None) when it has none or it cannot be read."""
     if promise.state in {"PENDING", "REJECTED_CANCELED", "REJECTED_TIMEDOUT"}:

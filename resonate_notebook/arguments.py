@@ -116,6 +116,14 @@ class Line:
         except Exception as error:
             raise self.mistake(f"`{text}` cannot be evaluated: {type(error).__name__}: {error}.{hint}", word) from error
 
+    def unquoted(self, word: Word) -> str:
+        """A word as it stands; quotes around it are taken off."""
+        if word.text[:1] in {"'", '"'}:
+            value = self.evaluate(word, {})
+            if isinstance(value, str):
+                return value
+        return word.text
+
     def value(self, word: Word, namespace: dict[str, Any]) -> Any:
         """The value of a Python expression or of JSON; plain text has to be in quotes."""
         try:

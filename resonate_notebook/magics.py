@@ -22,6 +22,7 @@ from resonate.errors import ResonateError
 from resonate_notebook import runs, session, verbs
 from resonate_notebook.arguments import Line, Mistake, Word, read_arguments, suggest
 
+NUMBERS: Final = frozenset({"--version", "--timeout"})
 CALLS: Final = frozenset({"run", "begin_run", "rpc", "begin_rpc", "detached", "lfc", "lfi", "rfc", "rfi"})
 
 
@@ -36,7 +37,12 @@ class Verb:
 
 
 VERBS: Final = {
-    "connect": Verb("connect local", 'connect("local")', verbs.connect),
+    "connect": Verb(
+        "connect local [--db FILE] [--durability full|fast]",
+        'connect("local", db="runs.db")',
+        verbs.connect,
+        {"--db FILE": "keep runs in this file", "--durability D": "`full` survives a power cut, `fast` a killed kernel"},
+    ),
     "status": Verb("status", "status()", verbs.status),
     "register": Verb(
         "register FUNCTION ... [--name NAME] [--version N]",
@@ -63,6 +69,13 @@ VERBS: Final = {
     "resolve": Verb("resolve ID [VALUE]", 'resolve("demo.1.31", {"ok": True})', verbs.resolve),
     "reject": Verb("reject ID [VALUE]", 'reject("demo.1.31", "too few rows")', verbs.reject),
     "cancel": Verb("cancel ID", 'cancel("demo.1")', verbs.cancel),
+    "retry": Verb(
+        "retry ID [--id NEW] [--from STEP]",
+        'retry("demo.0", from_step="demo.0.7")',
+        verbs.retry,
+        {"--id NEW": "the new run's id", "--from STEP": "run this step and all that came after it again"},
+    ),
+    "prune": Verb("prune AGE", 'prune("30d")', verbs.prune),
     "config": Verb("config [render=auto|widget|svg|text|off] [stable=1]", 'config(render="text", stable=True)', verbs.config),
 }
 
@@ -119,7 +132,7 @@ class Request:
             if value is None or not value.text:
                 raise self.line.mistake(f"`{name}` needs a value.", word)
             self.places[f"option:{name}"] = value
-            self.options[name] = value.text if name in {"--name", "--until"} else self._number(name, value)
+            self.options[name] = self._number(name, value) if name in NUMBERS else self.line.unquoted(value)
 
     def _number(self, name: str, word: Word) -> Any:
         value = self.line.evaluate(word, self.namespace)
@@ -133,11 +146,7 @@ class Request:
             raise self.line.mistake(f"`{self.verb}` needs {what}: `%resonate {VERBS[self.verb].usage}`", None)
         word = self.words.pop(0)
         self.places[about] = word
-        if word.text[0] in "'\"":
-            value = self.line.evaluate(word, {})
-            if isinstance(value, str):
-                return value
-        return word.text
+        return self.line.unquoted(word)
 
     def nothing_more(self) -> None:
         """Refuses words that nobody has taken."""
@@ -208,7 +217,18 @@ class ResonateMagics(Magics):
     def _connect(self, request: Request) -> None:
         where = request.take("where", "a place")
         request.nothing_more()
-        runs.say(verbs.connect(where))
+        runs.say(verbs.connect(where, request.options.get("--db"), request.options.get("--durability", "full")))
+
+    def _retry(self, request: Request) -> runs.Run:
+        run_id = request.take("id", "a run's id")
+        request.nothing_more()
+        run = verbs.retry(run_id, request.options.get("--id"), request.options.get("--from"))
+        return run.launched(f"{run.id} begins with what {run_id} had achieved")
+
+    def _prune(self, request: Request) -> None:
+        age = request.take("age", "an age")
+        request.nothing_more()
+        runs.say(verbs.prune(age))
 
     def _register(self, request: Request) -> None:
         found: list[Any] = []
@@ -378,6 +398,8 @@ def _candidates(shell: InteractiveShell, words: list[str], word: str, token: str
             return [name for name, value in shell.user_ns.items() if inspect.isfunction(value) and not name.startswith("_")]
         case ("run" | "attach" | "tree" | "wait"), 1:
             return [run_id for run_id, _ in known]
+        case "retry", 1:
+            return [run_id for run_id, followed in known if followed.model.settled]
         case "cancel", 1:
             return [run_id for run_id, followed in known if not followed.model.settled]
         case ("resolve" | "reject"), 1:

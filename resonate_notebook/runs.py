@@ -287,8 +287,10 @@ def failure(session: Session, id: str) -> Failed | None:
     where = failed_at(session, node)
     if node is not followed.model.root or where:
         lines.append(f"    {node.id} {call_text(node, 60)}{f'   {where}' if where else ''}")
-    mend = f"Mend `{node.name}`, run its cell, then `--new` starts {id} afresh under a new id." if node.kind != "promise" else ""
-    lines.append(f"    A finished run is never changed. {mend or f'`--new` starts {id} afresh under a new id.'}")
+    done = sum(each.state in {"resolved", "recovered"} for each in followed.model.nodes)
+    mend = f"Mend `{node.name}`, run its cell, then `%resonate" if node.kind != "promise" else "`%resonate"
+    over = f" with the {done} step{'s' * (done != 1)} that succeeded taken over, and runs only the rest." if done else " from the start."
+    lines.append(f"    A finished run is never changed. {mend} retry {id}` starts a new one{over}")
     return Failed("\n".join(lines))
 
 

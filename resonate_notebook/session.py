@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 from IPython.core.getipython import get_ipython
@@ -16,6 +17,9 @@ from resonate import Resonate
 from resonate_notebook import actions
 from resonate_notebook.live import Follower, Settings, choose_mode
 
+QUIET: Final = "CRITICAL"
+"""What becomes of calls is drawn; lines of a log would land in random cells."""
+UNFINISHED_SHOWN_MAX: Final = 100
 RENDERS: Final = ("auto", "widget", "svg", "text", "off")
 
 
@@ -25,14 +29,36 @@ class Session:
     def __init__(self) -> None:
         wanted = os.environ.get("RESONATE_NOTEBOOK_RENDER", "auto").lower()
         self.settings = Settings(render=wanted if wanted in RENDERS else "auto")
-        self.client = Resonate.local(log_level="CRITICAL")  # what becomes of calls is drawn; lines of a log would land in random cells
-        self.follower = Follower(self.client, self.settings, detail=actions.detail, answer=actions.answer)
+        self.file: tuple[Path, str] | None = None
+        """The file of promises and its durability; None for memory."""
+        self._begin(Resonate.local(log_level=QUIET))
         self.shell = get_ipython()
         self.cells = 0  # How many have begun; `execution_count` stands still where a client stores no history, as nbval's.
         if self.shell is not None:
             self.shell.events.register("pre_run_cell", self._cell_begins)
             self.shell.events.register("post_run_cell", self._cell_ends)
         atexit.register(self.close)
+
+    def _begin(self, client: Resonate) -> None:
+        self.client = client
+        self.follower = Follower(client, self.settings, detail=actions.detail, answer=actions.answer)
+
+    def connect(self, db: str | None, durability: str) -> list[str]:
+        """Go over to a file of promises (or to memory, None), with the functions that are registered; the runs in memory that end here.
+
+        When the file cannot be used, that is raised and everything stays as it was.
+        """
+        path = None if db is None else Path(db).expanduser().absolute()
+        client = Resonate.local(path=path, durability=durability, registry=self.client.registry, log_level=QUIET)
+        ended = [] if self.file is not None else list(self.client.unfinished())
+        self.follower.close()
+        self.client.stop()
+        self.file = None if path is None else (path, durability)
+        self._begin(client)
+        client.start()
+        for run_id in list(client.unfinished())[-UNFINISHED_SHOWN_MAX:]:
+            self.follower.follow(run_id)
+        return ended
 
     def _cell_begins(self, _info: object = None) -> None:
         self.cells += 1

@@ -8,11 +8,14 @@ before anything has happened.
 from __future__ import annotations
 
 import inspect
+import re
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Final
 
 from resonate.coroutine import plain_function
+from resonate.errors import ResonateStoreError
 from resonate.models.durable_promise import DurablePromise
 from resonate_notebook import actions
 from resonate_notebook.arguments import Mistake, check_call, short_repr, signature_text, suggest
@@ -25,6 +28,9 @@ from resonate_notebook.text import duration
 CONTEXT_NAMES: Final = ("ctx", "context")
 WAITS: Final = ("end", "waiting")
 NEW_IDS_MAX: Final = 10_000
+DURABILITIES: Final = ("full", "fast")
+LISTED_IDS_MAX: Final = 6
+UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 MEMORY: Final = "in memory (gone when the kernel stops)"
 
 
@@ -51,17 +57,46 @@ def cell_number(shell: Any) -> int:
 # ---- getting in --------------------------------------------------------------------------------------------------------------
 
 
-def connect(where: str = "local") -> Told:
+def connect(where: str = "local", db: str | None = None, durability: str = "full") -> Told:
     """Connect this kernel to a place where runs live.
 
-    `local` keeps them in memory. Connecting again to where the kernel is already changes nothing, so the cell may be run as often
-    as you like.
+    `local` keeps them in memory, with `--db FILE` in a file: there they outlive the kernel, and go on when it is connected again and their
+    functions are registered. `--durability fast` is quicker and may lose the last moments at a power cut, never at a killed kernel.
+    Connecting again to where the kernel is already changes nothing, so the cell may be run as often as you like.
 
-        %resonate connect local
+        %resonate connect local --db runs.db
     """
     if where != "local":
         raise Mistake(f"There is no `{where}` to connect to.{suggest(where, ['local'])} Known: local.", "where")
-    return status()
+    if durability not in DURABILITIES:
+        raise Mistake(f"`durability` is one of {', '.join(DURABILITIES)}.{suggest(durability, DURABILITIES)}", "option:--durability")
+    session = current()
+    if (None if db is None else (Path(db).expanduser().absolute(), durability)) == session.file:
+        return status()
+    is_new = db is not None and not Path(db).expanduser().exists()
+    try:
+        ended = session.connect(db, durability)
+    except ResonateStoreError as error:
+        raise Mistake(f"{error.mesg} Still connected as before: {session.client.where[1]}.", "option:--db") from error
+    lines = [str(status()).replace("(durable", "(new, durable") if is_new else str(status())]
+    if ended:
+        lines.append(f"What was in memory has ended: {_listed(ended)}.")
+    unfinished = session.client.unfinished()
+    known = {name for name, _, _ in session.client.registry.functions()}
+    by_name: dict[str, list[str]] = {}
+    for run_id, name in unfinished.items():
+        if name not in known:
+            by_name.setdefault(name, []).append(run_id)
+    if by_name:
+        waits = ", ".join(f"{_listed(ids)} wait{'s' * (len(ids) == 1)} for `{name}`" for name, ids in by_name.items())
+        lines.append(f"{len(unfinished)} run{'s' * (len(unfinished) != 1)} unfinished: {waits}")
+        lines.append("Register those functions and the runs go on.")
+    return Told("\n".join(lines))
+
+
+def _listed(ids: list[str]) -> str:
+    shown = ids if len(ids) <= LISTED_IDS_MAX else [*ids[: LISTED_IDS_MAX - 1], f"{len(ids) - LISTED_IDS_MAX + 1} more"]
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
 def status() -> Told:
@@ -75,14 +110,21 @@ def status() -> Told:
     runs = list(session.follower.runs.values())
     open_runs = [followed for followed in runs if not followed.model.settled]
     waiting = [node.id for followed in open_runs for node in list(followed.model.nodes) if node.state == "waiting"]
-    parts = [f"resonate · {MEMORY} · {functions} function{'s' * (functions != 1)}"]
+    parts = [f"resonate · {_place(session)} · {functions} function{'s' * (functions != 1)}"]
     if runs:
         calls = f", {len(waiting)} wait{'s' * (len(waiting) == 1)} for you ({', '.join(waiting[:3])})" if waiting else ""
         going = f"{len(open_runs)} run{'s' * (len(open_runs) != 1)} going on{calls}"
         parts.append(f"{going}, {len(runs) - len(open_runs)} finished")
+    size = session.client.size()
+    if size is not None and not session.settings.stable:
+        parts.append(actions.size_text(size))
     if session.follower.trouble:
         parts.append(f"the picture met an error ({session.follower.trouble}); the log of `resonate_notebook` has it")
     return Told(" · ".join(parts))
+
+
+def _place(session: Session) -> str:
+    return MEMORY if session.file is None else f"{session.file[0].name} (durable: {session.file[1]})"
 
 
 def config(**settings: Any) -> Told:
@@ -438,6 +480,45 @@ def reject(id: str, value: Any = None) -> Told:
     %resonate reject demo.1.31 "too few rows"
     """
     return Told(actions.settle(current().follower, id, value, "rejected"))
+
+
+def retry(id: str, new_id: str | None = None, from_step: str | None = None) -> Run:
+    """Start a run that is over anew, from where it failed, with the functions as they are now.
+
+    The finished run is never changed: a new one, `demo.0-2` unless `--id` names it, takes over every step that has a value and runs only
+    the rest. `--from STEP` runs that step and all that came after it again.
+
+        run = %resonate retry demo.0
+        run = %resonate retry demo.0 --from demo.0.7
+    """
+    session = current()
+    try:
+        handle = session.client.retry(id, new_id, from_step)
+    except ResonateStoreError as error:
+        about = "option:--from" if from_step is not None and from_step in error.mesg else "option:--id" if new_id else "id"
+        raise Mistake(f"{error.mesg[:1].upper()}{error.mesg[1:]}.", about) from error
+    except ValueError as error:
+        raise Mistake(f"{str(error)[:1].upper()}{str(error)[1:]}.", "id") from error
+    return Run(session, handle.id, handle)
+
+
+def prune(older_than: str | float) -> Told:
+    """Delete runs that have been over for a while, with all of their promises.
+
+    The age is a number with a unit: `90s`, `12h`, `30d`; a plain number counts days.
+
+        %resonate prune 30d
+    """
+    text = str(older_than).strip()
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", text)
+    if match is None:
+        raise Mistake(f"`{text}` is no age. Write `90s`, `12h` or `30d`.", "age")
+    pruned = current().client.prune(float(match[1]) * UNITS_S[match[2] or "d"])
+    if not pruned:
+        return Told("Nothing to delete: no run has been over for that long.")
+    size = current().client.size()
+    shown = "" if size is None or current().settings.stable else f" · {actions.size_text(size)}"
+    return Told(f"deleted {_listed(pruned)}{shown}")
 
 
 def cancel(id: str) -> Told:

@@ -74,10 +74,14 @@ class PromiseFile:
         self._log = self.path.with_name(f"{self.path.name}-wal")
         self.durability = durability
         self._pending: set[str] = set()  # promises that are pending in the file: others may hold them in memory
-        self._absent: set[str] = set()  # what was looked for in vain, and nobody can have written since
+        # Of runs that were looked at, whether the tables have all that stands below their ids. It is forgotten when others have written,
+        # and when something is put away.
+        self._fresh: dict[str, bool] = {}
         self._turn = 0  # of the journal, up to which this process has seen everything
         self._seen_version = -1
+        self._is_open = False
         self._open()
+        self._is_open = True
 
     # ---- opening -------------------------------------------------------------------------------------------------------------------
 
@@ -181,7 +185,8 @@ class PromiseFile:
         except OSError:
             free = f"{self.path.parent} cannot be reached"
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        return StoreUnavailable(f"{self.path} cannot be used: {why}; {free}. Runs go on as soon as it can be written again.")
+        next_step = "Runs go on as soon as it can be written again." if self._is_open else "Choose a place where files can be written."
+        return StoreUnavailable(f"{self.path} cannot be used: {why}; {free}. {next_step}")
 
     def _damage(self, what: str) -> str:
         return f"{self.path} is damaged ({what[:200]}), and is left as it is. Restore a backup of it, or choose another path."
@@ -201,7 +206,7 @@ class PromiseFile:
         version = self.version()
         if version == self._seen_version:
             return []
-        self._absent.clear()
+        self._fresh.clear()
         touched = self._catch_up(tables)
         self._seen_version = version
         return touched
@@ -227,7 +232,8 @@ class PromiseFile:
                 self._pending.discard(record.id)
                 journal.append(("promise", record.id))
             execute(PUT_PROMISE, promise_row(record))
-            self._absent.discard(record.id)
+            if record.id in self._fresh:
+                del self._fresh[record.id]  # it is over: its promises may be put away
         for task in changes.tasks.values():
             execute(PUT_TASK, task_row(task))
             journal.append(("task", task.id))
@@ -284,6 +290,7 @@ class PromiseFile:
         query = self._connection.execute
         self._turn = query("SELECT coalesce(max(turn), 0) FROM journal").fetchone()[0]
         self._pending.clear()
+        self._fresh.clear()
         for row in query("SELECT * FROM promises WHERE state = 'PENDING' ORDER BY number"):
             record = promise_of(row)
             self._pending.add(record.id)
@@ -336,13 +343,14 @@ class PromiseFile:
 
     def keep(self, promises: Iterable[PromiseRecord]) -> None:
         """They are in the file already."""
+        self._fresh.clear()
 
     def keep_tasks(self, tasks: Iterable[TaskRecord]) -> None:
         """They are in the file already."""
 
     def promise(self, promise_id: str) -> PromiseRecord | None:
         """The promise of that id, if it is in the file."""
-        if promise_id in self._absent:
+        if self._is_below_fresh(promise_id):
             return None
         row = self._connection.execute(_BY_ID["promise"], (promise_id,)).fetchone()
         return None if row is None else promise_of(row)
@@ -361,12 +369,20 @@ class PromiseFile:
         for row in self._connection.execute("SELECT * FROM promises WHERE number < ? ORDER BY number DESC", (before,)):
             yield promise_of(row)
 
-    def has(self, promise_id: str) -> bool:
-        """Whether the file has a promise of that id, as of the last commit."""
-        has = self._reader.execute("SELECT 1 FROM promises WHERE id = ?", (promise_id,)).fetchone() is not None
-        if not has:
-            self._absent.add(promise_id)
-        return has
+    def has(self, promise_id: str, root: str) -> bool:
+        """Whether the file has a promise of that id which the tables have not; `root` is the run that it would be of."""
+        is_fresh = self._fresh.get(root)
+        if is_fresh is None:
+            found = self._reader.execute("SELECT 1 FROM promises WHERE id > ? AND id < ? LIMIT 1", (f"{root}.", f"{root}/")).fetchone()
+            is_fresh = self._fresh[root] = found is None  # `/` is what comes after `.`
+        if is_fresh and promise_id.startswith(f"{root}."):
+            return False
+        return self._reader.execute("SELECT 1 FROM promises WHERE id = ?", (promise_id,)).fetchone() is not None
+
+    def _is_below_fresh(self, promise_id: str) -> bool:
+        """Whether it could only be in the tables."""
+        root, dot, _ = promise_id.rpartition(".")
+        return bool(dot) and self._fresh.get(root, False)
 
     # ---- who has it open ---------------------------------------------------------------------------------------------------------------
 

@@ -260,7 +260,10 @@ class LocalStore:
         """Let no operation be half done in the copy that a fork makes; whether that was reached in time."""
         is_held = self._lock.acquire(timeout=FORK_WAIT_LIMIT_S)
         if is_held:
-            self._archive.before_fork()
+            try:
+                self._archive.before_fork()
+            except Exception:  # as MemoryError: the child then does without what was put away
+                logger.exception("what was put away is not there after this fork")
         return is_held
 
     def after_fork(self, *, was_held: bool, is_child: bool) -> None:

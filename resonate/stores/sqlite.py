@@ -101,9 +101,11 @@ class SqliteStore(LocalStore):
         self._file = PromiseFile(path, durability)
         super().__init__(encoder, clock)
         self.where = ("file", f"in {self._file.path.name}, {durability}")
-        self._is_stale = False
+        self._is_stale = False  # the machine: it has to be loaded anew
+        self._is_inherited = False  # the file: it is the parent's, of a fork
         self._queue: list[_Call | _Post] = []
         self._deferred: dict[str, CreatePromise] = {}
+        self._queued: set[str] = set()  # promises of local steps in the queue
         self._queue_lock = threading.Lock()
         self._is_flush_due = self._is_write_due = False
         self._pids: set[str] = set()
@@ -183,7 +185,7 @@ class SqliteStore(LocalStore):
         known = self._machine.promises
         if create.timeout <= now or create.id in known or create.id in self._deferred or self.trouble is not None:
             return None
-        if any(create in entry.operations for entry in self._queue) or self._file.has(create.id):
+        if self._is_inherited or create.id in self._queued or self._file.has(create.id, create.lease.root):
             return None
         return PromiseRecord(
             create.id, "PENDING", create.timeout, create.param, NOTHING, create.tags, None, False, now, None, create.key, None, lineage
@@ -195,6 +197,7 @@ class SqliteStore(LocalStore):
             return
         for promise_id in list(self._deferred):
             self._queue.append(_Post(self._deferred.pop(promise_id), None))
+            self._queued.add(promise_id)
             if promise_id == up_to:
                 return
 
@@ -231,6 +234,7 @@ class SqliteStore(LocalStore):
             with self._queue_lock:
                 taken.extend(self._queue)
                 self._queue.clear()
+                self._queued.clear()
             return [apply(machine, entry.operations, now) for entry in taken]
 
         with Uninterrupted():
@@ -243,6 +247,9 @@ class SqliteStore(LocalStore):
 
     def _locked_turn[Result](self, do: Callable[[Machine, int], Result]) -> tuple[Result, list[tuple[Receiver, Message]]]:
         try:
+            if self._is_inherited:
+                self._file = PromiseFile(self._file.path, self._file.durability)
+                self._is_inherited = False
             if self._is_stale:
                 self._load()
             try:
@@ -384,8 +391,7 @@ class SqliteStore(LocalStore):
             _of_parents.append(self._file)  # a connection must not be used, nor closed, on both sides of a fork
             self._queue, self._deferred, self._queue_lock = [], {}, threading.Lock()
             self._pids, self._others, self.awaited, self._is_flush_due, self._is_write_due = set(), set(), 0, False, False
-            self._file = PromiseFile(self._file.path, self._file.durability)
-            self._is_stale = True
+            self._is_inherited = self._is_stale = True
 
 
 _TROUBLE = (StoreUnavailable, StoreDamaged)

@@ -65,7 +65,7 @@ def test_the_same_program_runs_in_a_file(path: Path, durability: str) -> None:
         assert f"in runs.db, {durability}" in repr(resonate)
         resonate.register(pipeline)
         handle = resonate.begin_run("p", pipeline, 5)
-        when(lambda: len(calls) == 5)
+        when(lambda: resonate.promises.search("p.go").promises)
         resonate.promises.resolve("p.go", data="100")
         assert handle.result(timeout=SOON) == 220
     assert path.stat().st_size > 0

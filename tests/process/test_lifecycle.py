@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -17,9 +18,9 @@ import pytest
 from waiting import SOON, when
 
 from resonate import Resonate
-from resonate.errors import ResonateShutdownError, ResonateStoreError
-from resonate.protocol import SettlePromise
+from resonate.errors import ResonateShutdownError, ResonateStoreError, StoreUnavailable
 from resonate.stores import LocalStore
+from resonate.stores.sqlite import SqliteStore
 
 ROOT = Path(__file__).parents[2]
 
@@ -203,6 +204,29 @@ def test_a_store_on_its_own_survives_a_fork() -> None:
     assert store.promises.get("a").pending
 
 
+@needs_fork
+@pytest.mark.parametrize("trouble", ["never opened", "gone"])
+def test_a_store_in_trouble_takes_no_other_with_it_into_the_child(tmp_path: Path, trouble: str) -> None:
+    """A file store that could not be opened, or whose folder is gone at the fork, leaves every other client's store usable in the child."""
+    kept: list[Any] = []
+    if trouble == "gone":
+        (tmp_path / "folder").mkdir()
+        kept.append(SqliteStore(tmp_path / "folder" / "runs.db"))
+        shutil.rmtree(tmp_path / "folder")
+    else:
+        with pytest.raises(StoreUnavailable) as caught:
+            SqliteStore(tmp_path / "nowhere" / "runs.db")
+        kept.append(caught)  # and with it the half made store
+    clients = [Resonate(workers=1, log_level="CRITICAL") for _ in range(6)]
+    for client in clients:
+        client.register(value)
+        assert client.begin_run("before", "value", 1).result(SOON) == 1
+    assert in_child(lambda: [client.begin_run("child", "value", 2).result(SOON) for client in clients]) == str([2] * 6)
+    assert [client.begin_run("after", "value", 3).result(SOON) for client in clients] == [3] * 6
+    for client in clients:
+        client.stop()
+
+
 def _spawned(number: int) -> Any:
     with Resonate(log_level="CRITICAL") as client:
         client.register(value)
@@ -233,10 +257,12 @@ def test_an_approval_may_race_with_the_first_look_at_the_handle() -> None:
         def approve() -> None:
             for number in range(wanted):
                 ready.acquire()
-                while refused := client._shared.store.call([SettlePromise(gates[number], "RESOLVED", (None, str(number)))]):
-                    if not isinstance(refused[0], ResonateStoreError):
+                while True:
+                    try:
+                        client.promises.resolve(gates[number], data=str(number))
                         break
-                    time.sleep(0)  # the run has not come to its promise yet
+                    except ResonateStoreError:
+                        time.sleep(0)  # the run has not come to its promise yet
 
         approver = threading.Thread(target=approve)
         approver.start()
@@ -254,6 +280,35 @@ def test_an_approval_may_race_with_the_first_look_at_the_handle() -> None:
 
 
 # ---- what is over leaves memory ----------------------------------------------------------------------------------------------------
+
+GROWTH = """
+import gc, os
+from resonate import Resonate
+
+def resident_mb():
+    with open("/proc/self/statm") as facts:
+        return int(facts.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+def launch(client, first, count):
+    for start in range(first, first + count, 500):
+        handles = [client.begin_run(f"run-{number}", "value", number) for number in range(start, start + 500)]
+        assert [handle.result(20) for handle in handles] == list(range(start, start + 500))
+    gc.collect()
+    return resident_mb()
+
+with Resonate(workers=2, log_level="CRITICAL") as client:
+    client.register(lambda ctx, x: x, name="value")
+    before = launch(client, 0, 12_000)  # until the store holds as many finished runs as it ever will
+    print(round(launch(client, 12_000, 100_000) - before, 2))
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="this system does not tell how much memory a process has")
+def test_100_000_runs_leave_nothing_in_memory() -> None:
+    """100,000 finished runs, every result read, make a process grow by less than 10 MB (measured: about 2 MB)."""
+    done = subprocess.run([sys.executable, "-c", GROWTH], cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 10
 
 
 def crowded(client: Resonate, runs: int) -> Any:

@@ -67,6 +67,28 @@ assert_type(resonate.get("a").result(timeout=1.5), Any)
 assert_type(resonate.promises.get("a"), DurablePromise)
 assert_type(resonate.promises.create(id="a", timeout=int(time.time() * 1000)).pending, bool)
 assert_type(resonate.rpc("a", "f", 1), Any)
+assert_type(resonate.begin_rpc("a", "f", 1), Handle[Any])
+assert_type(resonate.begin_rpc("a", plain, 1), Handle[int])
+assert_type(resonate.begin_rpc("a", composed, 1), Handle[str])
+assert_type(f.rpc("a", 1), int)
+assert_type(f.begin_rpc("a", 1), Handle[int])
+assert_type(g.rpc("a", 1), str)
+assert_type(g.begin_rpc("a", 1), Handle[str])
+assert_type(f.options(tags={"a": "b"}).options(version=2).run("a", 1), int)
+assert_type(resonate.options(timeout=1).options(target="x", idempotency_key=lambda id: None).begin_run("a", composed, 1), Handle[str])
+assert_type(f.name, str)
+assert_type(f.func(Context.__new__(Context), 1), int)
+assert_type(resonate.begin_run("a", f, 1), Handle[int])
+assert_type(resonate.register(plain).run("a", 1), int)
+assert_type(resonate.register(composed, name="c", version=2).begin_run("a", 1), Handle[str])
+
+
+@resonate.register()
+def without(ctx: Context, *, x: float = 1.0) -> float:
+    return x
+
+
+assert_type(without.run("a", x=2.0), float)
 
 
 @resonate.register(name="h", version=2)
@@ -87,6 +109,13 @@ def typed(ctx: Context) -> Generator[Any, Any, None]:
     assert_type(ctx.rpc(plain, 1), RFC[int])
     assert_type(ctx.rpc(awaits, 1), RFC[bytes])
     assert_type(ctx.begin_rpc(plain, 1), RFI[int])
+    assert_type(ctx.begin_rpc("f", 1).options(tags={"a": "b"}).options(encoder=None), RFI[Any])
+    assert_type(ctx.run(f, 1), LFC[int])
+    assert_type(ctx.detached("f", 1).options(id="x"), RFI[Any])
+    assert_type(ctx.lfc(plain, 1), LFC[int])
+    assert_type(ctx.run(plain, 1).options(timeout=1.5).options(durable=False, non_retryable_exceptions=(OSError,)), LFC[int])
+    assert_type(ctx.sleep(1), RFC[None])
+    assert_type(ctx.random.random(), LFC[float])
     assert_type(ctx.begin_run(awaits, 1), LFI[bytes])
     assert_type(ctx.promise(id="x", data={"a": 1}), RFI[Any])
     assert_type(ctx.time.time(), LFC[float])
@@ -105,6 +134,9 @@ async def awaits(ctx: Context, x: int) -> bytes:
     assert_type(promise, Promise[int])
     assert_type(await promise, int)
     assert_type(await ctx.rpc(plain, x), int)
+    assert_type(await ctx.run(awaits, x), bytes)
+    assert_type(await ctx.run(f, x), int)
+    assert_type(await (await ctx.begin_rpc(composed, x)), str)
     assert_type(await ctx.time.time(), float)
     return b""
 

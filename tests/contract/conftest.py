@@ -1,0 +1,25 @@
+"""The contract of 0.6.7, row by row: one module for each section of it, or for two.
+
+A row that a test of another folder holds is not tested a second time. The module's `HELD_BY` says which test that is, and
+`test_tables.py` looks whether it is there.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROCESS = str(Path(__file__).parents[1] / "process")
+if PROCESS not in sys.path:
+    sys.path.insert(0, PROCESS)  # for `waiting`
+
+from resonate import Resonate  # noqa: E402
+
+
+@pytest.fixture
+def client() -> Iterator[Resonate]:
+    with Resonate(workers=4, log_level="CRITICAL") as client:
+        yield client
