@@ -44,6 +44,7 @@ from resonate.protocol import (
     CreateLeased,
     CreatePromise,
     CreateSchedule,
+    CreateSettled,
     DeleteSchedule,
     DeliveryFailed,
     DropTask,
@@ -153,7 +154,7 @@ class Machine(Tables):
             raise refusal(40000, f"an id has at most {ID_LIMIT} characters, this one has {len(operation.id)}: {operation.id[:60]}…")
         record = PromiseRecord(
             operation.id, "PENDING", operation.timeout, operation.param, NOTHING, operation.tags, operation.target, operation.timer,
-            now, None, operation.key, None, operation.lineage, self._promises_made,
+            operation.at or now, None, operation.key, None, operation.lineage, self._promises_made,
         )  # fmt: skip
         self._promises_made += 1
         self._store_promise(record)
@@ -255,6 +256,25 @@ class Machine(Tables):
                 return known
             raise refusal(_SETTLED_CODES[known.state], f"promise {known.id} is {_SETTLED_WORDS[known.state]} already")
         return self._finish(known, operation.state, operation.value, operation.key, now, now)
+
+    def _create_settled(self, operation: CreateSettled, now: int) -> PromiseRecord:
+        create, settle = operation.create, operation.settle
+        if create.timeout <= now or self._find(create.id) is not None:
+            self._create(replace(create, lease=settle.lease), now)
+            return self._settle(settle, now)
+        if settle.lease is not None:
+            self._check_lease(settle.lease)
+        # Nobody can wait for it yet, and its deadline need not be watched.
+        record = PromiseRecord(
+            create.id, settle.state, create.timeout, create.param, settle.value, create.tags, None, False, create.at, now, create.key,
+            settle.key, create.lineage, self._promises_made,
+        )  # fmt: skip
+        self._promises_made += 1
+        self._store_promise(record)
+        self._descendants.setdefault(origin_of(record), []).append(record.id)
+        if self._archive is not None:
+            self._note_settled(record)
+        return record
 
     def _list_descendants(self, operation: ListDescendants, now: int) -> list[PromiseRecord]:
         here = [self._touch(self.promises[known], now) for known in self._descendants.get(operation.origin, ())]
@@ -635,6 +655,7 @@ _RULES: dict[type, Callable[[Any, Any, int], Any]] = {
     Prune: Machine._prune,
     GetPromise: Machine._get,
     SettlePromise: Machine._settle,
+    CreateSettled: Machine._create_settled,
     RegisterCallback: Machine._register_callback,
     Subscribe: Machine._subscribe,
     Park: Machine._park,

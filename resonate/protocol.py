@@ -217,6 +217,8 @@ class CreatePromise:
     lease: Lease | None = None
     not_before: int = 0
     """Its invoke task is not sent before this time."""
+    at: int = 0
+    """When it was asked for, where that was before it is carried out."""
 
 
 @dataclass(slots=True)
@@ -268,6 +270,19 @@ class SettlePromise:
     strict: bool = False
     adopt: bool = False
     lease: Lease | None = None
+
+
+@dataclass(slots=True)
+class CreateSettled:
+    """Create a promise and settle it at once. Answer: PromiseRecord, as SettlePromise."""
+
+    create: CreatePromise
+    settle: SettlePromise
+
+    @property
+    def id(self) -> str:
+        """The promise's."""
+        return self.create.id
 
 
 @dataclass(slots=True)
@@ -416,6 +431,7 @@ Operation = (
     | Prune
     | GetPromise
     | SettlePromise
+    | CreateSettled
     | RegisterCallback
     | Subscribe
     | Park

@@ -19,6 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 from resonate.computation import (
@@ -279,10 +280,11 @@ class Runtime:
         actions = computation.actions
         while actions:
             action = actions.popleft()
-            if isinstance(action, Send):
-                self._send(run, action)
-            elif isinstance(action, (Call, Step, Close)):
-                jobs.append((run, action))
+            kind = type(action)
+            if kind is Send:
+                self._send(run, action)  # type: ignore[arg-type] # as mypy cannot know
+            elif kind in _JOBS:
+                jobs.append((run, action))  # type: ignore[arg-type]
             elif isinstance(action, Observe):
                 self._observers.publish(action.event)
             elif isinstance(action, Wake):
@@ -309,7 +311,8 @@ class Runtime:
             with self._lock:
                 self._interested.setdefault(operation.promise, []).append(run)
                 run.interests.append(operation.promise)
-        answer = self._store.post(operation, lambda answer: self._answered(run, send, answer))
+        deliver = _unheard if self._store.in_place else partial(self._answered, run, send)
+        answer = self._store.post(operation, deliver)
         if answer is not None:
             self._heed(run, operation, answer)
             run.computation.answered(send, answer)
@@ -618,6 +621,13 @@ class Runtime:
             # is begun as a whole, and slow calls do not hold back the one that began them.
             jobs.sort(key=_goes_on)
         return jobs
+
+
+_JOBS = frozenset((Call, Step, Close))
+
+
+def _unheard(answer: Any) -> None:
+    """Takes the answers of a store that gives them at once: none."""
 
 
 def _goes_on(job: Job) -> bool:

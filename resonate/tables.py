@@ -134,6 +134,10 @@ class Tables:
         if self.changes is not None:
             self.changes.schedules[record.id] = record
 
+    def has(self, promise_id: str) -> bool:
+        """Whether there is a promise of that id."""
+        return self._find(promise_id) is not None
+
     def take_messages(self) -> list[Message]:
         """The messages since the last call; whoever takes them delivers them."""
         messages, self.messages = self.messages, []
@@ -150,6 +154,16 @@ class Tables:
         if self._schedule_heap and (first is None or self._schedule_heap[0][0] < first):
             first = self._schedule_heap[0][0]
         return first
+
+    def is_sooner(self, known: int | None) -> bool:
+        """Whether something is due, and earlier than at a known time."""
+        heap, tasks, schedules = self._deadline_heap, self._task_heap, self._schedule_heap
+        if known is not None and not (
+            (heap and heap[0] < known) or (tasks and tasks[0][0] < known) or (schedules and schedules[0][0] < known)
+        ):
+            return False
+        due = self.next_due()
+        return due is not None and (known is None or due < known)
 
     # ---- indexes ---------------------------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ import os
 import platform
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -79,6 +80,8 @@ class PromiseFile:
         self._fresh: dict[str, bool] = {}
         self._turn = 0  # of the journal, up to which this process has seen everything
         self._seen_version = -1
+        self._is_asleep = False
+        self._refusal = ""
         self._is_open = False
         self._open()
         self._is_open = True
@@ -87,17 +90,11 @@ class PromiseFile:
 
     def _open(self) -> None:
         self._check_content()
-        had_log = self._log.exists()
+        self._check_log()
         try:
             self._connection = self._connect()
             self.guarded(self._set_up)
             self._reader = self._connect()
-            if not had_log and self._connection.execute("SELECT count(*) FROM processes").fetchone()[0]:
-                self.close()
-                raise StoreDamaged(
-                    f"{self._log} is missing, which holds the newest steps of {self.path}: some process had it open and did not close it. "
-                    "Put it back; to go on without those steps, make an empty file of that name."
-                )
             self._identity = _identity(self._name)
         except (sqlite3.Error, OSError) as error:
             raise self.trouble(error) from error
@@ -105,6 +102,8 @@ class PromiseFile:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=BUSY_SLICE_S, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA page_size = 1024")  # rows are short, and a commit writes whole pages
+        connection.execute(f"PRAGMA synchronous = {'FULL' if self.durability == 'full' else 'NORMAL'}")
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")
         return connection
 
     def _check_content(self) -> None:
@@ -137,11 +136,34 @@ class PromiseFile:
                 "Upgrade resonate-notebook to open it."
             )
 
+    def _check_log(self) -> None:
+        """Refuse a file whose log is missing, or that is missing beside its log: the newest steps are not where the rest is."""
+        for pause_s in (0.1, 0.0):  # somebody may be opening or closing it just now
+            has_log, has_file = _has_content(self._log), _has_content(self.path)
+            if has_log and not has_file and not _has_content(self.path):
+                wrong = f"{self.path} is missing or empty, but its log {self._log} is there. Put it back; to begin anew, remove both."
+            elif has_file and not has_log and self._is_listed_open() and not self._log.exists():
+                wrong = (
+                    f"{self._log} is missing, which holds the newest steps of {self.path}: some process had it open and did not close it. "
+                    "Put it back; to go on without those steps, make an empty file of that name."
+                )
+            else:
+                return
+            time.sleep(pause_s)
+        raise StoreDamaged(wrong)
+
+    def _is_listed_open(self) -> bool:
+        """Whether the file itself, without its log, lists processes that work on it."""
+        try:
+            with closing(sqlite3.connect(f"{self.path.as_uri()}?immutable=1", uri=True)) as look:
+                listed: int = look.execute("SELECT count(*) FROM processes").fetchone()[0]
+                return listed > 0
+        except sqlite3.Error:
+            return False  # nothing is in it yet, or it is damaged, as will be seen
+
     def _set_up(self) -> None:
         connection = self._connection
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {'FULL' if self.durability == 'full' else 'NORMAL'}")
-        connection.execute("PRAGMA wal_autocheckpoint = 4000")
         connection.execute("BEGIN IMMEDIATE")
         try:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -196,10 +218,35 @@ class PromiseFile:
         for connection in (self._reader, self._connection):
             connection.close()
 
+    # ---- forks ---------------------------------------------------------------------------------------------------------------------
+
+    def fall_asleep(self) -> None:
+        """Have no connection for the moment of a fork. SQLite keeps its locks by process: with one, the child would believe that it
+        holds the parent's, and neither would notice what the other does.
+        """
+        self.close()
+        self._is_asleep = True
+
+    def wake(self) -> None:
+        """Go on after that. What others have written meanwhile is in the journal."""
+        if self._is_asleep:
+            if self._refusal:
+                raise StoreUnavailable(self._refusal)
+            self._connection, self._reader = self._connect(), self._connect()
+            self._is_asleep, self._seen_version = False, -1
+
+    def abandon(self) -> None:
+        """In the child of a fork that could not wait: the connections are the parent's, and must be neither used nor closed here."""
+        _of_parents.append((self._connection, self._reader))
+        self._connection = self._reader = sqlite3.connect(":memory:")
+        self.fall_asleep()
+        self._refusal = f"{self.path} was busy when this process was forked, which cannot use it therefore. Start one by `spawn` instead."
+
     # ---- turns ---------------------------------------------------------------------------------------------------------------------
 
     def begin(self, tables: Tables) -> list[str]:
         """Begin a turn: nobody else writes until it ends, and `tables` know what others have written. Gives the runs that those touched."""
+        self.wake()
         if _identity(self._name) != self._identity:
             raise StoreUnavailable(f"{self.path} was removed or replaced while it was open. Put it back, or restart with another path.")
         self.guarded(lambda: self._connection.execute("BEGIN IMMEDIATE"))
@@ -277,6 +324,7 @@ class PromiseFile:
     def load(self, tables: Tables) -> None:
         """Bring everything that is open into fresh tables."""
         try:
+            self.wake()
             self.guarded(lambda: self._connection.execute("BEGIN IMMEDIATE"))
             try:
                 self._load(tables)
@@ -399,12 +447,21 @@ class PromiseFile:
         """(pids of other processes that may be alive, pids of processes that are certainly gone)."""
         alive: set[str] = set()
         gone: set[str] = set()
+        own = (_HOST, _BOOT, os.getpid(), _started(os.getpid()))
         for pid, host, boot, os_pid, started in self._connection.execute("SELECT * FROM processes"):
-            if (host, boot, os_pid) == (_HOST, _BOOT, os.getpid()):
+            if (host, boot, os_pid, started) == own:
                 continue
             is_gone = host == _HOST and (boot != _BOOT or _started(os_pid) != started)
             (gone if is_gone else alive).add(pid)
         return alive, gone
+
+    def forget_strangers(self) -> None:
+        """List no processes of other machines any more, of which nobody can tell whether they are alive. Their leases last as they do.
+
+        For whoever has opened the file together with its log, or leaves it: its being missing later is no sign of a loss then.
+        """
+        if self._connection.execute("SELECT 1 FROM processes WHERE host <> ? LIMIT 1", (_HOST,)).fetchone():
+            self._connection.execute("DELETE FROM processes WHERE host <> ?", (_HOST,))
 
     # ---- house-keeping -------------------------------------------------------------------------------------------------------------------
 
@@ -453,6 +510,14 @@ _BY_ID = {
     "schedule": "SELECT * FROM schedules WHERE id = ?",
 }  # fmt: skip
 _CALLBACKS = "SELECT * FROM callbacks WHERE promise = ?"
+_of_parents: list[tuple[sqlite3.Connection, sqlite3.Connection]] = []
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _identity(name: str) -> tuple[int, int] | None:
@@ -477,7 +542,8 @@ _BOOT = _words_of(Path("/proc/sys/kernel/random/boot_id").read_text)
 def _started(os_pid: int) -> str:
     """When a process of this machine began, in words of its own; empty when there is none."""
     try:
-        return Path(f"/proc/{os_pid}/stat").read_text().rpartition(")")[2].split()[19]
+        facts = Path(f"/proc/{os_pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if facts[0] in "ZX" else facts[19]  # one that has ended, and whose parent has not asked yet, is gone too
     except OSError:
         pass
     except IndexError:

@@ -36,6 +36,7 @@ from resonate.protocol import (
     CreateLeased,
     CreatePromise,
     CreateSchedule,
+    CreateSettled,
     DeliveryFailed,
     Encoded,
     Message,
@@ -47,6 +48,7 @@ from resonate.protocol import (
     TaskMessage,
 )
 from resonate.routers import TagRouter
+from resonate.stores.ahead import Ahead, may_wait
 from resonate.stores.archive import Archive
 from resonate.stores.promises import PromiseStore
 from resonate.stores.schedules import ScheduleStore
@@ -93,6 +95,7 @@ class LocalStore:
         self._archive = Archive()
         self._machine = Machine(cron.next_run, self._archive)
         self._lock = threading.Lock()
+        self._ahead = Ahead()
         self._receivers: tuple[Receiver, ...] = ()
         self._sources: dict[str, MessageSource] = {}
         self._timers: Timers | None = None
@@ -136,7 +139,21 @@ class LocalStore:
 
     def post(self, operation: Operation, deliver: Callable[[Any], None]) -> Any:
         """The answer to an operation where it is known at once, as here always; otherwise None, and `deliver` gets it later."""
-        return self.call((operation,))[0]
+        if self._added_routers or self._encoder is not None:
+            return self.call((operation,))[0]
+        machine = self._machine
+        with self._lock:
+            now = int(self._clock.time() * 1000)
+            if type(operation) is CreatePromise and may_wait(operation, now):
+                # Its run's own deadline, which is watched, must come first: what waits here is in no heap.
+                known = self._tick_at is None or operation.timeout < self._tick_at or operation.id in self._ahead
+                if not known and not machine.has(operation.id):
+                    return self._ahead.answer(operation, now)
+            (answer,) = apply(machine, (self._with_ahead(operation),), now)
+            if not machine.messages and not machine.is_crowded and not machine.is_sooner(self._tick_at):
+                return answer
+        self._in_turn(lambda machine, now: None)  # hand over the messages, and see to the rest
+        return answer
 
     awaited = 0
     """How many posted operations are not answered yet."""
@@ -149,6 +166,19 @@ class LocalStore:
     def flush_soon(self) -> None:
         """Have what was posted carried out by another thread."""
 
+    def _with_ahead(self, operation: Operation) -> Operation:
+        """Let what was answered ahead be carried out before an operation, as far as that might look at it."""
+        if not self._ahead:
+            return operation
+        if type(operation) is SettlePromise and operation.id in self._ahead:
+            *earlier, own = self._ahead.take(operation.id)
+            operation = CreateSettled(own, operation)
+        else:
+            earlier = self._ahead.take()
+        for create in earlier:
+            apply(self._machine, (create,), create.at)
+        return operation
+
     # ---- turns ---------------------------------------------------------------------------------------------------------------------
 
     def _in_turn[Result](self, do: Callable[[Machine, int], Result]) -> Result:
@@ -156,11 +186,10 @@ class LocalStore:
         with Uninterrupted():
             with self._lock:
                 result, deliveries = self._locked_turn(do)
-                due = self._machine.next_due()
-                must_wake = due is not None and (self._tick_at is None or due < self._tick_at)
-                if must_wake:
-                    self._tick_at = due
-            if must_wake and due is not None:
+                due = None
+                if self._machine.is_sooner(self._tick_at):
+                    self._tick_at = due = self._machine.next_due()
+            if due is not None:
                 self._wake_at(due)
             for receiver, message in deliveries:
                 receiver.receive(message)
@@ -168,11 +197,16 @@ class LocalStore:
 
     def _locked_turn[Result](self, do: Callable[[Machine, int], Result]) -> tuple[Result, list[tuple[Receiver, Message]]]:
         now = int(self._clock.time() * 1000)
+        self._bring_ahead()
         result = do(self._machine, now)
         deliveries = self._sort_out(now) if self._machine.messages else []
         if self._machine.is_crowded:
             self._machine.put_away()
         return result, deliveries
+
+    def _bring_ahead(self) -> None:
+        if self._ahead:
+            apply(self._machine, self._ahead.take(), 0)
 
     def _sort_out(self, now: int) -> list[tuple[Receiver, Message]]:
         """Who gets which message. A task that nobody here receives stays with the machine."""
@@ -261,6 +295,7 @@ class LocalStore:
         is_held = self._lock.acquire(timeout=FORK_WAIT_LIMIT_S)
         if is_held:
             try:
+                self._bring_ahead()
                 self._archive.before_fork()
             except Exception:  # as MemoryError: the child then does without what was put away
                 logger.exception("what was put away is not there after this fork")

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from resonate import cron
-from resonate.errors import StoreDamaged, StoreUnavailable
+from resonate.errors import ResonateStoreError, StoreDamaged, StoreUnavailable
 from resonate.interrupts import Uninterrupted
 from resonate.machine import Machine
 from resonate.models.clock import Clock
@@ -35,16 +35,18 @@ from resonate.models.encoder import Encoder
 from resonate.protocol import (
     DEFERRED_LIMIT,
     DEFERRED_S,
-    NOTHING,
     PEER_CHECK_S,
     PEER_POLL_S,
     STORE_RETRY_S,
     CreatePromise,
+    CreateSettled,
+    DeliveryFailed,
     Message,
     Operation,
     PromiseRecord,
     SettlePromise,
 )
+from resonate.stores.ahead import Ahead, may_wait
 from resonate.stores.file import Behind, PromiseFile
 from resonate.stores.local import LocalStore, Receiver, apply
 from resonate.stores.rows import Damaged
@@ -104,13 +106,14 @@ class SqliteStore(LocalStore):
         self._is_stale = False  # the machine: it has to be loaded anew
         self._is_inherited = False  # the file: it is the parent's, of a fork
         self._queue: list[_Call | _Post] = []
-        self._deferred: dict[str, CreatePromise] = {}
-        self._queued: set[str] = set()  # promises of local steps in the queue
+        self._queued: set[str] = set()  # promises in the queue that were answered ahead
         self._queue_lock = threading.Lock()
-        self._is_flush_due = self._is_write_due = False
+        self._is_flush_due = self._is_write_due = self._is_retry_due = False
         self._pids: set[str] = set()
         self._others: set[str] = set()
         self._load()
+        self._in_turn(lambda machine, now: self._file.forget_strangers())
+        self._check_peers()
 
     @property
     def path(self) -> Path:
@@ -126,6 +129,8 @@ class SqliteStore(LocalStore):
 
     def close(self) -> None:
         """Close the file. Nothing can be asked of this store any more."""
+        for pid in list(self._pids):
+            self._leave(pid)
         with self._lock:
             self._file.close()
 
@@ -151,7 +156,7 @@ class SqliteStore(LocalStore):
         """Carry out operations in order and wait until that is in the file. A refused one's answer is the error itself."""
         call = _Call(self._prepared(operations))
         with self._queue_lock:
-            self._queue_deferred()
+            self._queue_created(self._ahead.take())
             self._queue.append(call)
         while call.answers is None:
             self.flush()
@@ -161,14 +166,17 @@ class SqliteStore(LocalStore):
         """The answer where it is known at once; otherwise None, and `deliver` gets it from whoever carries the operation out."""
         (prepared,) = self._prepared((operation,))
         with self._queue_lock:
-            if type(prepared) is CreatePromise and (record := self._foreseen(prepared)) is not None:
-                self._deferred[prepared.id] = prepared
-                is_full = len(self._deferred) == DEFERRED_LIMIT
-            else:
-                self._queue_deferred(prepared.id if type(prepared) is SettlePromise else None)
+            if type(prepared) is not CreatePromise or (record := self._foreseen(prepared)) is None:
+                if type(prepared) is SettlePromise and prepared.id in self._ahead:
+                    *earlier, own = self._ahead.take(prepared.id)
+                    prepared = CreateSettled(own, prepared)
+                else:
+                    earlier = self._ahead.take()
+                self._queue_created(earlier)
                 self._queue.append(_Post(prepared, deliver))
                 self.awaited += 1
                 return None
+            is_full = len(self._ahead) == DEFERRED_LIMIT
         if is_full:
             self._write_deferred()
         elif not self._is_write_due:
@@ -178,33 +186,25 @@ class SqliteStore(LocalStore):
 
     def _foreseen(self, create: CreatePromise) -> PromiseRecord | None:
         """What creating the promise of a local step will be answered with, if nothing stands under its id and it is ours to create."""
-        lineage = create.lineage
-        if lineage is None or lineage.kind != "run" or create.lease is None or create.target is not None:
-            return None
         now = int(self._clock.time() * 1000)
-        known = self._machine.promises
-        if create.timeout <= now or create.id in known or create.id in self._deferred or self.trouble is not None:
+        if not may_wait(create, now) or create.lease is None or self.trouble is not None or self._is_inherited:
             return None
-        if self._is_inherited or create.id in self._queued or self._file.has(create.id, create.lease.root):
+        if create.id in self._machine.promises or create.id in self._ahead or create.id in self._queued:
             return None
-        return PromiseRecord(
-            create.id, "PENDING", create.timeout, create.param, NOTHING, create.tags, None, False, now, None, create.key, None, lineage
-        )
+        return None if self._file.has(create.id, create.lease.root) else self._ahead.answer(create, now)
 
-    def _queue_deferred(self, up_to: str | None = None) -> None:
-        """Let what was answered ahead be carried out before what comes now: all of it, or up to a promise, in the order of asking."""
-        if up_to is not None and up_to not in self._deferred:
-            return
-        for promise_id in list(self._deferred):
-            self._queue.append(_Post(self._deferred.pop(promise_id), None))
-            self._queued.add(promise_id)
-            if promise_id == up_to:
-                return
+    def _queue_created(self, creates: list[CreatePromise]) -> None:
+        for create in creates:
+            self._queue.append(_Post(create, None))
+            self._queued.add(create.id)
+
+    def _bring_ahead(self) -> None:
+        """What was answered ahead has its place in the queue."""
 
     def _write_deferred(self) -> None:
         self._is_write_due = False
         with self._queue_lock:
-            self._queue_deferred()
+            self._queue_created(self._ahead.take())
             has_work = bool(self._queue)
         if has_work:
             self.flush_soon()
@@ -284,6 +284,10 @@ class SqliteStore(LocalStore):
                 entry.answers = given
             elif entry.deliver is not None:
                 told += 1
+                operation = entry.operations[0]
+                if type(operation) is CreateSettled and isinstance(given[0], ResonateStoreError):
+                    with self._queue_lock:
+                        self._ahead.keep(operation.create)  # it may be settled under another lease
                 entry.deliver(self._readable(given)[0])
             elif isinstance(given[0], Exception):
                 self.on_trouble(_run_of(entry.operations[0]), given[0])
@@ -304,14 +308,25 @@ class SqliteStore(LocalStore):
         for run_id in dict.fromkeys(_run_of(entry.operations[0]) for entry in entries if isinstance(entry, _Post)):
             self.on_trouble(run_id, error)
         if has_posts and isinstance(error, StoreUnavailable):
-            self._after(STORE_RETRY_S, self.flush)
+            self._try_again()
 
     def tick(self) -> None:
         """Act on everything that has fallen due by the store's clock, and on what other processes have written."""
         try:
             super().tick()
         except _TROUBLE:
-            self._after(STORE_RETRY_S, self.tick)
+            self._try_again()
+
+    def _try_again(self) -> None:
+        """In a while, and once for all that could not be done, however many have asked for it."""
+        if not self._is_retry_due:
+            self._is_retry_due = self._timers is not None
+            self._after(STORE_RETRY_S, self._retry_due)
+
+    def _retry_due(self) -> None:
+        self._is_retry_due = False
+        self.flush()
+        self.tick()
 
     # ---- other processes -------------------------------------------------------------------------------------------------------------
 
@@ -325,17 +340,29 @@ class SqliteStore(LocalStore):
 
         def leave() -> None:
             end()
-            self._pids.discard(id)
-            try:
-                self._in_turn(lambda machine, now: self._file.leave(id))
-            except _TROUBLE:
-                pass  # whoever opens it next will see that this process is gone
+            self._leave(id)
 
         return leave
+
+    def _leave(self, pid: str) -> None:
+        """Be known no more under an id. What was sent to it and not claimed is for others."""
+
+        def leaves(machine: Machine, now: int) -> None:
+            self._file.leave(pid)
+            self._file.forget_strangers()
+            self._send_again(machine, now)
+
+        self._pids.discard(pid)
+        try:
+            self._in_turn(leaves)
+        except _TROUBLE:
+            pass  # whoever opens it next will see that this process is gone
 
     def start(self) -> None:
         """Begin to act when deadlines and leases fall due, and when other processes have written."""
         is_first = self._timers is None
+        if is_first:
+            self._is_flush_due = self._is_write_due = self._is_retry_due = False  # what was due went with the timers of then
         super().start()
         if is_first:
             self._after(PEER_POLL_S, lambda: self._poll(PEER_CHECK_S))
@@ -371,6 +398,14 @@ class SqliteStore(LocalStore):
             for drop in machine.held_by(pid):
                 machine.apply(drop, now)
             self._file.leave(pid)
+        self._send_again(machine, now)
+
+    def _send_again(self, machine: Machine, now: int) -> None:
+        """Work that was sent and not claimed may have been sent to a process that is gone. Whoever claims it first has it, as always."""
+        unclaimed = [task for task in machine.tasks.values() if task.state == "ENQUEUED"]
+        for task in unclaimed:
+            machine.apply(DeliveryFailed(task.id, task.counter), now)
+        machine.offer([task.root for task in unclaimed], now, self._is_for_us)
 
     def _is_for_us(self, recv: str) -> bool:
         address = self._addressee(recv)
@@ -384,20 +419,34 @@ class SqliteStore(LocalStore):
 
     # ---- forks -----------------------------------------------------------------------------------------------------------------------
 
+    def before_fork(self) -> bool:
+        """Let no operation be half done in the copy, and no connection be open."""
+        is_held = super().before_fork()
+        if is_held:
+            self._queue_lock.acquire()
+            self._file.fall_asleep()
+        return is_held
+
     def after_fork(self, *, was_held: bool, is_child: bool) -> None:
-        """Go on in the parent. The child opens the file for itself."""
-        super().after_fork(was_held=was_held, is_child=is_child)
+        """Go on, on both sides. The child opens the file for itself."""
         if is_child:
-            _of_parents.append(self._file)  # a connection must not be used, nor closed, on both sides of a fork
-            self._queue, self._deferred, self._queue_lock = [], {}, threading.Lock()
-            self._pids, self._others, self.awaited, self._is_flush_due, self._is_write_due = set(), set(), 0, False, False
-            self._is_inherited = self._is_stale = True
+            if not was_held:
+                self._file.abandon()
+            self._queue, self._queued, self._ahead, self._queue_lock = [], set(), Ahead(), threading.Lock()
+            self._pids, self._others, self.awaited = set(), set(), 0
+            self._is_inherited, self._is_stale = was_held, True
+        elif was_held:
+            try:
+                self._file.wake()
+            except sqlite3.Error:
+                pass  # the next turn tries it again, and tells
+            self._queue_lock.release()
+        super().after_fork(was_held=was_held, is_child=is_child)
 
 
 _TROUBLE = (StoreUnavailable, StoreDamaged)
-_of_parents: list[PromiseFile] = []
 
 
 def _run_of(operation: Operation) -> str:
-    lease = getattr(operation, "lease", None)
+    lease = getattr(operation.settle if type(operation) is CreateSettled else operation, "lease", None)
     return str(lease.root if lease is not None else getattr(operation, "id", ""))

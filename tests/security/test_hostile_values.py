@@ -82,7 +82,7 @@ def test_a_live_client_survives_every_payload(client: Resonate, position: str) -
     def waits(ctx: Any, promise_id: str) -> Any:
         promise = yield ctx.promise(id=promise_id)
         try:
-            return str((yield promise))[:40]
+            return type((yield promise)).__name__
         except Exception as error:
             return str(error)[:40]
 
@@ -111,8 +111,7 @@ def test_a_live_client_survives_every_payload(client: Resonate, position: str) -
 
     sound.run("before")
     for number, payload in enumerate(PAYLOADS):
-        assert "hacked" not in watched(lambda number=number, payload=payload: play(number, payload))[1]
-        assert watched(lambda: None)[1] == []
+        assert watched(lambda number=number, payload=payload: play(number, payload), elsewhere=True)[1] == []
     assert sound.run("after") == "sound"
 
 
