@@ -26,7 +26,7 @@ parity:  ## run small programs under resonate-sdk 0.6.7 and here, compare, and r
 	@tools/setup demo
 	@.venv/bin/python tools/parity.py $(PARITY)
 
-bench:  ## measure against the floor and resonate-sdk 0.6.7, and rewrite benchmarks/RESULTS.md
+bench:  ## measure beside bare floors, resonate-sdk 0.6.7 and DBOS, and rewrite benchmarks/RESULTS.md
 	@tools/setup demo
 	@.venv/bin/python benchmarks/run.py $(BENCH)
 

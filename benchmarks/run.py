@@ -1,13 +1,13 @@
-"""Measures this package beside a bare floor and resonate-sdk 0.6.7, prints the tables and writes them into RESULTS.md.
+"""Measures this package beside bare floors, resonate-sdk 0.6.7 and DBOS, prints the tables and writes them into RESULTS.md.
 
-    make bench                                  about ten minutes
-    make bench BENCH="--quick"                  a minute or two, small sizes, RESULTS.md is left alone
-    make bench BENCH="--only '^seq' --repetitions 5"
+    make bench                                       about a quarter of an hour
+    make bench BENCH=--quick                         two minutes, small sizes, RESULTS.md is left alone
+    make bench BENCH="--only '^seq ' --peers 'memory|memjson' --repetitions 5"
 
-Each measurement is a fresh process (`workloads.py`), and the peers alternate inside each repetition, so a slow phase of the machine
-hits all of them. A ratio is taken between figures of one repetition and only then the median. resonate-sdk owns the import name
-`resonate` as we do, so it lives in an environment of its own (.venv-bench067), and every measurement runs from an empty
-folder with `-P`. A case that fails or does not end in time is a row like any other; after a time-out it is not tried again.
+`cases.py` says what is measured, under whom and what is to be reached; `measure.py` is one measurement, in a fresh process. The peers
+alternate inside each repetition, so a slow phase of the machine hits all of them; a ratio is taken between figures of one repetition
+and only then the median. Rivals live in environments of their own, which are made when they are missing. A case that fails or does not end
+in time is a row like any other; after a time-out it is not tried again.
 """
 
 from __future__ import annotations
@@ -19,169 +19,64 @@ import os
 import platform
 import re
 import shlex
-import signal
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
-RESULTS = HERE / "RESULTS.md"
+from cases import CASES, OURS, Case, Row
+from processes import DBOS, REFERENCE, ROOT, CannotInstall, dbos_python, measure, reference_python
+from tables import number, render
+
+RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 RAW = ROOT / "build" / "bench.json"
 BEGIN, END = "<!-- tables:begin -->", "<!-- tables:end -->"
-REFERENCE = "resonate-sdk==0.6.7"
-REFERENCE_FOLDER = ROOT / ".venv-bench067"
-
-OURS, THEIRS, FLOOR, BARE = "this package", "resonate-sdk 0.6.7", "floor memjson", "floor mem"
-PEERS = (OURS, THEIRS, FLOOR, BARE)
-
-# (workload, N, concurrency); the quick set is for trying a change, not for quoting.
-CASES = (
-    ("seq", 100, 1), ("seq", 1000, 1), ("seq", 10_000, 1),
-    ("fanout", 100, 1), ("fanout", 1000, 1), ("fanout", 10_000, 1),
-    ("fib", 10, 1), ("fib", 15, 1),
-    ("lat", 500, 1), ("many", 500, 32),
-    ("sleep", 100, 1), ("sleep", 1000, 1), ("sleep", 10_000, 1),
-    ("mem", 1000, 1),
-)  # fmt: skip
-QUICK_CASES = (
-    ("seq", 100, 1), ("seq", 300, 1), ("fanout", 100, 1), ("fib", 8, 1), ("lat", 100, 1), ("many", 100, 32), ("sleep", 50, 1),
-    ("mem", 200, 1),
-)  # fmt: skip
-TITLES = {
-    "seq": "W1 seq: one run of N steps, one after the other (µs a step)",
-    "fanout": "W2 fanout: one run starts N steps, then awaits them (µs a step)",
-    "fib": "W3 fib: fib(N) as a tree of calls (µs a call; fib 10 is 177 calls, fib 15 is 1,973)",
-    "lat": "W4a lat: N runs of one step, one after the other (µs a run)",
-    "many": "W4b many: N runs of one step, C callers at once (µs a run, by throughput)",
-    "sleep": "W6 sleep: N runs sleep one second, begun together (seconds for all)",
-    "mem": "W7 mem: what N finished runs of one step leave in memory (kB per 10,000 promises)",
-}
-
-Case = tuple[str, int, int]
-Row = dict[str, Any]
+ENVIRONMENTS = {"0.6.7": reference_python, "dbos": dbos_python}
 
 
-def reference_python() -> str:
-    """The interpreter of 0.6.7's own environment, made with this interpreter's base when it is not there yet."""
-    python = REFERENCE_FOLDER / "bin" / "python"
-    probe = f"from importlib.metadata import version; assert 'resonate-sdk==' + version('resonate-sdk') == {REFERENCE!r}"
-    if not python.exists() or subprocess.run([str(python), "-c", probe], check=False, capture_output=True).returncode:
-        print(f"Setting up {REFERENCE_FOLDER.name} with {REFERENCE}.", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(REFERENCE_FOLDER)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", REFERENCE], check=True)
-    return str(python)
+def interpreters(cases: list[Case], peers: re.Pattern[str]) -> dict[str, str | CannotInstall]:
+    """For each peer that takes part its interpreter, or why there is none."""
+    found: dict[str, str | CannotInstall] = {}
+    for peer in dict.fromkeys(peer for case in cases for peer in case.peers if peers.search(peer)):
+        try:
+            found[peer] = ENVIRONMENTS[peer]() if peer in ENVIRONMENTS else sys.executable
+        except CannotInstall as error:
+            found[peer] = error
+    return found
 
 
-def measure(command: list[str], folder: str, timeout_s: float) -> Row:
-    """Run one measurement; answers its line, or a row that tells how it failed."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    process = subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    try:
-        output, complaints = process.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        return {"error": f"no end within {timeout_s:g} s", "timed_out": True}
-    try:
-        row: Row = json.loads(output.splitlines()[-1])
-    except (IndexError, ValueError):
-        named = re.findall(r"^[\w.]*(?:Error|Exception)\b.*$", complaints, re.MULTILINE)
-        return {"error": f"the process ended with code {process.returncode}: {named[-1][:120] if named else 'no error named'}"}
-    return row
+def turns(case: Case, repetition: int, peers: dict[str, str | CannotInstall], *, is_quick: bool) -> list[str]:
+    """Who is measured when in this repetition: everybody in turn, the other way round each second time; ours perhaps more often."""
+    present = [peer for peer in case.peers if peer in peers and (repetition == 0 or peer not in case.once)]
+    times = min(case.times, 2) if is_quick else case.times
+    rounds = [[peer for peer in present if number == 0 or peer in OURS or case.workload == "cold"] for number in range(times)]
+    order = [peer for each in rounds for peer in each]
+    return order if repetition % 2 == 0 else order[::-1]
 
 
-def measure_all(cases: list[Case], repetitions: int, timeout_s: float) -> dict[tuple[Case, str], list[Row]]:
-    """Rows of each case and peer, one a repetition; the peers alternate and every second repetition turns their order round."""
-    pythons = dict.fromkeys(PEERS, sys.executable) | {THEIRS: reference_python()}
-    kinds = {OURS: "resonate", THEIRS: "resonate", FLOOR: "memjson", BARE: "mem"}
-    rows: dict[tuple[Case, str], list[Row]] = defaultdict(list)
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+def measure_all(
+    cases: list[Case], peers: dict[str, str | CannotInstall], repetitions: int, timeout_s: float, *, is_quick: bool
+) -> dict[tuple[str, str], list[Row]]:
+    """Rows of each case and peer, one for each process."""
+    rows: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    RAW.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=RAW.parent) as folder:  # files belong on the project's own disk
         for repetition in range(repetitions):
             for case in cases:
-                workload, n, concurrency = case
-                for peer in PEERS if repetition % 2 == 0 else reversed(PEERS):
-                    earlier = rows[case, peer]
+                count = case.size(is_quick=is_quick)
+                for peer in turns(case, repetition, peers, is_quick=is_quick):
+                    earlier, python = rows[case.key, peer], peers[peer]
                     if earlier and earlier[-1].get("timed_out"):
                         continue
-                    command = [pythons[peer], "-P", str(HERE / "workloads.py"), "--peer", kinds[peer]]
-                    command += ["--workload", workload, "--n", str(n), "--concurrency", str(concurrency)]
-                    row = measure(command, folder, timeout_s)
+                    if isinstance(python, str):
+                        row = measure(python, case, peer, count, folder, timeout_s)
+                    else:
+                        row = {"error": str(python), "timed_out": True}
                     earlier.append(row | {"repetition": repetition})
-                    told = row.get("error") or f"{row['us']:,.1f} µs"
-                    print(f"  {repetition + 1}/{repetitions}  {workload:6} {n:6} ×{concurrency:<3} {peer:20} {told}", flush=True)
+                    told = row.get("error") or f"{number(row[case.figure])} {case.unit}"
+                    print(f"  {repetition + 1}/{repetitions}  {case.key:11} {count:7} ×{case.concurrency:<3} {peer:10} {told}", flush=True)
     return rows
-
-
-def number(value: float) -> str:
-    """Three digits that matter."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def spread(values: list[float]) -> str:
-    """Median [least-most], or the one value there is."""
-    if not values:
-        return "-"
-    middle = number(statistics.median(values))
-    return middle if len(values) == 1 else f"{middle} [{number(min(values))}-{number(max(values))}]"
-
-
-def ratio(rows: list[Row], others: list[Row], key: str) -> float | None:
-    """The median over repetitions of rows' figure by the others' figure of the same repetition."""
-    by_repetition = {row["repetition"]: row[key] for row in others if "error" not in row}
-    pairs = [(row[key], by_repetition.get(row["repetition"])) for row in rows if "error" not in row]
-    values = [own / other for own, other in pairs if other]
-    return statistics.median(values) if values else None
-
-
-def table_line(case: Case, peer: str, rows: dict[tuple[Case, str], list[Row]]) -> str:
-    """One line of a workload's table."""
-    workload, n, concurrency = case
-    own = rows[case, peer]
-    good = [row for row in own if "error" not in row]
-    key = {"sleep": "wall_s", "mem": "kb_per_10k_promises"}.get(workload, "us")
-    to_floor, to_reference = ratio(own, rows[case, FLOOR], key), ratio(rows[case, THEIRS], own, key)
-
-    def column(name: str, scale: float = 1.0) -> str:
-        values = [row[name] / scale for row in good if name in row]
-        return number(statistics.median(values)) if values else "-"
-
-    errors = [row["error"] for row in own if "error" in row]
-    cells = [
-        f"{n:,}" + (f" × {concurrency}" if workload == "many" else ""),
-        peer,
-        spread([row[key] for row in good]),
-        "-" if to_floor is None or peer in {FLOOR, BARE} else f"{number(to_floor)}×",
-        "-" if to_reference is None or peer != OURS else f"{number(to_reference)}×",
-        column("cpu_us"),
-        f"{column('p50_us')} / {column('p99_us')}",
-        f"{column('first_tenth_us')} / {column('last_tenth_us')}",
-        column("threads").partition(".")[0],
-        column("peak_kb", 1024),
-        f"{len(errors)} of {len(own)}" + (f": {errors[-1]}" if errors else ""),
-    ]
-    return "| " + " | ".join(cell.replace("- / -", "-").replace("|", "\\|") for cell in cells) + " |"
-
-
-def tables(cases: list[Case], rows: dict[tuple[Case, str], list[Row]]) -> str:
-    """All tables as Markdown."""
-    head = ["N", "peer", "median [min-max]", "to the floor", "0.6.7 takes", "CPU µs", "p50 / p99 µs", "first / last tenth µs"]
-    head += ["threads", "peak MB", "failed"]
-    parts = []
-    for workload, title in TITLES.items():
-        own = [case for case in cases if case[0] == workload]
-        if own:
-            lines = [f"### {title}", "", "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-            parts.append("\n".join(lines + [table_line(case, peer, rows) for case in own for peer in PEERS]))
-    return "\n\n".join(parts)
 
 
 def machine() -> str:
@@ -204,31 +99,32 @@ def write_results(text: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure this package beside a floor and resonate-sdk 0.6.7.")
+    parser = argparse.ArgumentParser(description="Measure this package beside floors, resonate-sdk 0.6.7 and DBOS.")
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--case-timeout-s", type=float, default=60)
-    parser.add_argument("--only", default="", help="a regular expression on 'workload N concurrency'")
+    parser.add_argument("--only", default="", help="a regular expression on 'case N concurrency'")
+    parser.add_argument("--peers", default="", help="a regular expression on peers: memory, full, fast, 0.6.7, dbos, memjson, ...")
     parser.add_argument("--quick", action="store_true", help="small sizes, one repetition, RESULTS.md is left alone")
     options = parser.parse_args()
-    chosen = QUICK_CASES if options.quick else CASES
-    cases = [case for case in chosen if re.search(options.only, "{} {} {}".format(*case))]
+    cases = [case for case in CASES if re.search(options.only, f"{case.key} {case.size(is_quick=options.quick)} {case.concurrency}")]
     repetitions = 1 if options.quick else options.repetitions
     began_s, load_before = time.monotonic(), os.getloadavg()[0]
-    rows = measure_all(cases, repetitions, options.case_timeout_s)
+    peers = interpreters(cases, re.compile(options.peers))
+    rows = measure_all(cases, peers, repetitions, options.case_timeout_s, is_quick=options.quick)
 
-    RAW.parent.mkdir(exist_ok=True)
-    RAW.write_text(json.dumps([{"case": case, "peer": peer, "rows": own} for (case, peer), own in rows.items()], indent=1))
+    RAW.write_text(json.dumps([{"case": key, "peer": peer, "rows": own} for (key, peer), own in rows.items()], indent=1))
     arguments = shlex.join(sys.argv[1:])
     minutes = (time.monotonic() - began_s) / 60
     command = "make bench" + (f" BENCH={shlex.quote(arguments)}" if arguments else "")
     told = [
         f"Made by `{command}` on {time.strftime('%Y-%m-%d')}.",
         f"{repetitions} repetitions, at most {options.case_timeout_s:g} s a case, {minutes:.0f} minutes in all.",
+        f"Rivals: {REFERENCE}, {DBOS}.",
         f"Machine: {machine()}. Load average {load_before:.1f} before and {os.getloadavg()[0]:.1f} after.",
     ]
-    text = "\n".join(told) + "\n\n" + tables(cases, rows)
+    text = "\n".join(told) + "\n\n" + render(cases, rows, is_quick=options.quick)
     print("\n" + text)
-    if options.quick or options.only:
+    if options.quick or options.only or options.peers:
         print(f"\n{RESULTS.name} is left as it was: this was a part of the cases. Raw figures: {RAW.relative_to(ROOT)}")
     else:
         write_results(text)

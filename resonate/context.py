@@ -58,21 +58,29 @@ class Context:
     41
     """
 
-    __slots__ = ("_children", "_cid", "_dependencies", "_log_level", "_registry", "id", "info")
+    __slots__ = ("_children", "_cid", "_dependencies", "_info", "_log_level", "_registry", "id")
 
     def __init__(
-        self, id: str, info: Info, registry: Registry, dependencies: Dependencies, *, cid: str = "", log_level: int = logging.NOTSET
-    ) -> None:
+        self, id: str, info: Info | Callable[[], Info], registry: Registry, dependencies: Dependencies, *, cid: str = "",
+        log_level: int = logging.NOTSET,
+    ) -> None:  # fmt: skip
         self.id = id
         self._cid = cid or id
         self._log_level = log_level
-        self.info = info
+        self._info = info  # few functions ask for it
         self._children = 0
         self._registry = registry
         self._dependencies = dependencies
 
     def __repr__(self) -> str:
         return f"Context(id={self.id!r}, attempt={self.info.attempt})"
+
+    @property
+    def info(self) -> Info:
+        """Facts about this execution: attempt, idempotency key, tags, deadline, version."""
+        if not isinstance(self._info, Info):
+            self._info = self._info()
+        return self._info
 
     @property
     def logger(self) -> ContextLogger:

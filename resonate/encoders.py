@@ -10,11 +10,11 @@ its store.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hmac
 import json
 import logging
+import os
 import pickle
 import traceback
 from collections.abc import Mapping
@@ -349,7 +349,7 @@ def encode_error(error: BaseException, encoder: Encoder) -> Encoded:
     return {**(headers or {}), TRACEBACK_HEADER: shown}, data
 
 
-_DRIVERS = (str(Path(__file__).parent), str(Path(asyncio.__file__).parent))
+_DRIVERS = (str(Path(__file__).parent), str(Path(os.__file__).parent / "asyncio"))
 
 
 def _formatted(error: BaseException) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, wait
@@ -77,6 +76,8 @@ class Handle[T]:
         return self._future.result()
 
     def __await__(self) -> Generator[Any, None, T]:
+        import asyncio  # whoever awaits has it
+
         # Shielded: a task that is cancelled while it waits must not cancel the future that others wait for.
         return asyncio.shield(asyncio.wrap_future(self._future)).__await__()
 

@@ -34,7 +34,7 @@ STOPPED_RUN_PAUSE_S = 15.0
 """A run that was stopped because its code has changed is tried again after this time."""
 LOGGED_VALUE_LIMIT = 100
 """Characters of an argument list or a value in a log line."""
-RESIDENT_LIMIT = 10_000
+RESIDENT_LIMIT = 2_000
 """Promises of runs that are over, and tasks, that a store in memory keeps at hand; older ones go to a temporary file."""
 PUT_AWAY_LIMIT = 256
 """How many of them go there at once."""

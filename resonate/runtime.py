@@ -17,7 +17,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -87,7 +87,7 @@ class Run:
         self.id = computation.root.id
         self.computation = computation
         self.variables = variables
-        self.mailbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self.mailbox: deque[tuple[Callable[..., None], Sequence[Any]]] = deque()
         self.driving = threading.Lock()
         self.interests: list[str] = []
 
@@ -314,7 +314,8 @@ class Runtime:
         deliver = _unheard if self._store.in_place else partial(self._answered, run, send)
         answer = self._store.post(operation, deliver)
         if answer is not None:
-            self._heed(run, operation, answer)
+            if type(operation) is Subscribe:
+                self._heed(run, operation, answer)
             run.computation.answered(send, answer)
 
     def _answered(self, run: Run, send: Send, answer: Any) -> None:
@@ -608,7 +609,9 @@ class Runtime:
             # The rest of a run that was canceled or lost while this stood in the queue: it is not begun any more.
             self._steps.close(action.node.frame)
         else:
-            self._post(run, jobs, *self._steps.perform(run.id, run.computation.origin, run.variables, action))
+            event, *arguments = self._steps.perform(run.id, run.computation.origin, run.variables, action)
+            run.mailbox.append((event, arguments))
+            self._drive(run, jobs)
         if self._inbox:
             self._read_inbox(jobs)
         if self._store.awaited:

@@ -10,7 +10,6 @@ foreign awaitable is an error that names the durable way.
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import logging
 import re
@@ -19,7 +18,7 @@ import time
 from collections.abc import Callable, Generator
 from functools import partial
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resonate.computation import NO_VALUE, Call, Computation, Node, Step
 from resonate.context import Context, Info
@@ -39,6 +38,9 @@ from resonate.options import STEP_POLICY
 from resonate.protocol import ERROR_TEXT_LIMIT, LOGGED_VALUE_LIMIT, NOTHING, Encoded, Lineage, PromiseRecord
 from resonate.registry import Registry
 from resonate.wire.legacy import read_tags, tags_of
+
+if TYPE_CHECKING:
+    import asyncio
 
 logger = logging.getLogger("resonate")
 
@@ -111,7 +113,7 @@ class Steps:
         command = node.command
         assert command is not None
         assert command.func is not None
-        info = Info(node.attempt, command.key, partial(_tags_of, run_id, node), node.deadline / 1000, command.version)
+        info = partial(_info_of, run_id, node, node.attempt)
         context = Context(node.id, info, self._registry, self._dependencies, cid=run_id, log_level=self._log_level)
         frame = node.frame = Frame(context, variables.copy())
         if self._observers:
@@ -134,10 +136,10 @@ class Steps:
 
     def _step(self, run_id: str, node: Node, source: Node | Promise[Any]) -> Stepped:
         frame: Frame = node.frame
-        if isinstance(source, Promise):
+        if type(source) is Promise:
             return self._advance(run_id, node, frame, frame.generator.send, source)
         try:
-            value, error = self._outcome(source)
+            value, error = self._outcome(source)  # type: ignore[arg-type] # mypy does not see that it is no promise
         except BaseException as damaged:
             value, error = None, damaged
         if error is not None:
@@ -208,10 +210,14 @@ class Steps:
     def _loop(self) -> asyncio.AbstractEventLoop:
         loop: asyncio.AbstractEventLoop | None = getattr(self._here, "loop", None)
         if loop is None:
+            import asyncio  # it takes as long to import as all the rest of the package
+
             loop = self._here.loop = asyncio.new_event_loop()
         return loop
 
     def _discard_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        import asyncio
+
         self._here.loop = None
         try:
             left = asyncio.all_tasks(loop)
@@ -376,6 +382,12 @@ _INSTEAD = (
     "Write `await ctx.sleep(1.0)` for asyncio.sleep; for asyncio.gather begin each call, `p = await ctx.begin_run(f, x)`, and then "
     "`await p`; put other asynchronous code into an `async def` of its own and call it by `await ctx.run(f, x)`."
 )
+
+
+def _info_of(run_id: str, node: Node, attempt: int) -> Info:
+    command = node.command
+    assert command is not None
+    return Info(attempt, command.key, partial(_tags_of, run_id, node), node.deadline / 1000, command.version)
 
 
 def _tags_of(run_id: str, node: Node) -> dict[str, str]:

@@ -149,7 +149,10 @@ class LocalStore:
                 known = self._tick_at is None or operation.timeout < self._tick_at or operation.id in self._ahead
                 if not known and not machine.has(operation.id):
                     return self._ahead.answer(operation, now)
-            (answer,) = apply(machine, (self._with_ahead(operation),), now)
+            try:
+                answer = machine.apply(self._with_ahead(operation), now)
+            except ResonateStoreError as error:
+                answer = error
             if not machine.messages and not machine.is_crowded and not machine.is_sooner(self._tick_at):
                 return answer
         self._in_turn(lambda machine, now: None)  # hand over the messages, and see to the rest
