@@ -183,7 +183,9 @@ class RunModel:
             if node is None:
                 self._keep_aside(event.id, event)
             elif node.fact in SETTLED:
-                pass
+                if isinstance(event, PromiseSettled) and event.recovered and node.fact == "resolved":
+                    node.fact, node.recovered = "recovered", True  # known from the store before the run went on and found it there
+                    self._show(node)
             elif isinstance(event, PromiseSettled):
                 self._settle(node, event)
             else:
