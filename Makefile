@@ -1,6 +1,6 @@
 # The verbs of this project. Each is a short script in tools/; `make help` lists them.
 # PYTHON=/path/to/python chooses the interpreter, otherwise tools/find-python looks for one.
-.PHONY: help demo lab test check parity bench clean
+.PHONY: help demo lab test check sim chaos parity bench clean
 .DEFAULT_GOAL := help
 
 help:  ## list the verbs
@@ -21,6 +21,14 @@ test:  ## run every check and test that this machine can run
 check:  ## lint and type-check only
 	@tools/setup test
 	@.venv/bin/python tools/test.py --only check
+
+sim:  ## run 2,000 simulated schedules of the core under disasters; SIM="--schedules 100000 --seed 5" for more
+	@tools/setup test
+	@.venv/bin/python -m tests.sim.sweep $(SIM)
+
+chaos:  ## kill, freeze and starve real processes at one file; CHAOS="--soak --minutes 30" for a long soak
+	@tools/setup test
+	@.venv/bin/python -m tests.chaos.sweep $(CHAOS)
 
 parity:  ## run small programs under resonate-sdk 0.6.7 and here, compare, and rewrite benchmarks/PARITY.md
 	@tools/setup demo

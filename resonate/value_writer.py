@@ -44,12 +44,6 @@ _DICTS = (dict, collections.OrderedDict, collections.defaultdict, collections.Co
 _is_tag = re.compile("py/").match
 
 
-class _Circle(ValueNotStorable):
-    """`at` is the id of the object that holds itself."""
-
-    at = 0
-
-
 class Writer:
     """Turns one value into JSON with tags. `has_tags` says whether its twin differs. `pickle` takes what has no notation, if given.
 
@@ -64,6 +58,7 @@ class Writer:
         self._open: set[int] = set()
         self._pickled: set[int] = set()
         self._must_arrive = False
+        self._circle: int | None = None  # the id of an object that was found to hold itself: it is pickled as a whole, or not at all
 
     def write(self, value: Any, path: str = "$", depth: int = 0) -> Any:
         """The value with tags. Raises `ValueNotStorable`, which names the path of what would be lost."""
@@ -75,9 +70,8 @@ class Writer:
         if kind is int:
             return _written_int(value, path)
         if id(value) in self._open:
-            circle = _Circle(f"{path} holds itself, and a value that goes round in a circle cannot be stored.")
-            circle.at = id(value)
-            raise circle
+            self._circle = id(value)
+            raise ValueNotStorable(f"{path} holds itself, and a value that goes round in a circle cannot be stored.")
         self._open.add(id(value))
         try:
             if depth >= VALUE_DEPTH_LIMIT:
@@ -85,10 +79,10 @@ class Writer:
             if kind is list:
                 return self._items(value, path, depth + 1)
             return self._dict(value, path, depth + 1) if kind is dict else self._tagged(value, kind, path, depth + 1)
-        except ValueNotStorable as error:
-            if self._pickle is None or (isinstance(error, _Circle) and error.at != id(value)):
+        except ValueNotStorable:
+            if self._pickle is None or self._circle not in (None, id(value)):
                 raise
-            self.has_tags = True
+            self.has_tags, self._circle = True, None
             self._pickled.add(id(value))
             return {"py/pickle": self._pickle(value)}
         finally:
