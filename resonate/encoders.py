@@ -11,11 +11,9 @@ its store.
 from __future__ import annotations
 
 import base64
-import hmac
 import json
 import logging
 import os
-import pickle
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,6 +30,7 @@ from resonate.value_writer import Writer
 FORMAT_HEADER = "resonate:format-py"
 
 logger = logging.getLogger("resonate")
+_quoted = json.encoder.encode_basestring_ascii
 _EXACT = PLAIN - {float}  # JSON has no infinities
 _told: set[str] = set()  # names that the log has spoken of
 
@@ -53,10 +52,13 @@ class DefaultEncoder:
         if obj is None:
             return {FORMAT_HEADER: "null"}, None
         kind = type(obj)
-        if kind is int or kind is bool or kind is str:
+        if kind is str:
+            text = _quoted(obj)
+            return {FORMAT_HEADER: text}, text
+        if kind is int or kind is bool:
             try:
-                text = json.dumps(obj)
-            except ValueError as error:  # an int of more digits than Python turns into text
+                text = str(obj) if kind is int else "true" if obj else "false"
+            except ValueError as error:  # more digits than Python turns into text
                 raise ValueNotStorable(f"$ cannot be stored: {error}") from None
             return {FORMAT_HEADER: text}, text
         writer = self._writer(PLAIN)
@@ -129,6 +131,8 @@ class PickleEncoder(DefaultEncoder):
         return Writer(self._pickled, plain)
 
     def _pickled(self, value: Any) -> str:
+        import pickle
+
         try:
             packed = pickle.dumps(value)
         except Exception as error:
@@ -136,9 +140,14 @@ class PickleEncoder(DefaultEncoder):
         return f"{self._signature(packed)}:{base64.b64encode(packed).decode('ascii')}"
 
     def _signature(self, packed: bytes) -> str:
+        import hmac
+
         return "" if self._key is None else hmac.digest(self._key, packed, "sha256").hex()
 
     def _unpickled(self, text: str) -> Any:
+        import hmac
+        import pickle
+
         signature, _, packed_text = text.partition(":")
         packed = base64.b64decode(packed_text, validate=True)
         if self._key is not None and not hmac.compare_digest(signature.encode(), self._signature(packed).encode()):
