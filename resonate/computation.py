@@ -91,6 +91,8 @@ SETTLED: Final = 7
 
 LEASE_IS_LOST = 100.412
 """`ResonateStoreError.code` of 41200."""
+SPENT_LEASES = 16
+"""So many earlier leases of a run are remembered, to know a claim that is answered late."""
 
 _FINAL_STATES: dict[str, FinalState] = {
     "RESOLVED": "resolved", "REJECTED": "rejected", "REJECTED_CANCELED": "canceled", "REJECTED_TIMEDOUT": "timedout",
@@ -234,6 +236,7 @@ class Computation:
         self._notice_address = notice_address
         self._nodes: dict[str, Node] = {record.id: self.root}
         self._unwatched: list[Node] = []
+        self._spent: deque[Lease] = deque(maxlen=SPENT_LEASES)  # the latest that it went by earlier
         self._handovers = 0  # how often another worker may have had the run since it began here
         self._own_ids: set[str] = set()  # of calls that were begun here under an id of the user's
 
@@ -260,7 +263,7 @@ class Computation:
             if command.gives_value:
                 self._await(node, child)
             else:
-                if command.kind != "detached":
+                if command.kind != "detached" or child.phase == CREATING:
                     if node.outstanding is None:
                         node.outstanding = {}
                     node.outstanding[child.id] = child
@@ -336,6 +339,10 @@ class Computation:
             return
         if self.lease is not None and self.lease.task == lease.task and self.lease.counter >= lease.counter:
             return  # a claim that was answered twice, or late
+        if lease in self._spent:
+            return  # very late
+        if self.lease is not None:
+            self._spent.append(self.lease)
         self.lease = lease
         self._parking = None
         if self.parked:
@@ -435,8 +442,10 @@ class Computation:
     def _compare(self, node: Node, record: PromiseRecord) -> CodeChanged | None:
         """What differs between a call and the promise recorded under its id. Others may share an id on purpose, and are not compared."""
         command, known = node.command, record.lineage
-        if command is None or known is None or node.parent is None or (known.root, known.parent) != (self.root.id, node.parent.id):
+        if command is None or known is None or node.parent is None or known.parent != node.parent.id:
             return None
+        if command.has_own_id and known.root != self.root.id:
+            return None  # a counted id is nobody else's, even if the call that counted it was not a run of its own once
         if command.has_own_id:
             if node.id in self._own_ids:
                 return None  # begun twice under one id: the second joins the first
@@ -465,10 +474,24 @@ class Computation:
             self._call_if_open(node)
         else:
             node.phase = EXTERNAL
+            if command is not None and command.kind == "detached":
+                self._let_go(node)
             if node.waiters:
                 self._wait_for(node)
             elif command is not None and command.kind == "detached":
                 del self._nodes[node.id]
+
+    def _let_go(self, node: Node) -> None:
+        """A detached call is begun for certain: the function that began it may be settled. Until then nobody else would begin it."""
+        parent = node.parent
+        assert parent is not None
+        if parent.outstanding:
+            parent.outstanding.pop(node.id, None)
+        elif parent.phase == ENDING and parent in node.waiters:
+            node.waiters.remove(parent)
+            parent.open -= 1
+            if parent.open == 0 and self._conclude(parent):
+                self._complete(parent)
 
     def _look_up(self, promise_id: str) -> Node:
         """A promise of this run that was awaited before and forgotten: the store has it."""
@@ -513,7 +536,7 @@ class Computation:
                 if child.phase == SETTLED:
                     self._warn_of(child, node)
                     self._forget(child)
-                else:
+                elif child.phase == CREATING or child.command is None or child.command.kind != "detached":
                     node.open += 1
                     child.waiters.append(node)
                     if child.phase == EXTERNAL:
@@ -530,6 +553,8 @@ class Computation:
             failed = child.record.state != "RESOLVED"
         else:
             failed = child.failure is not None or (child.outcome is not None and child.outcome[0] == "REJECTED")
+        if child.failure is None and child.command is not None and child.command.kind == "detached":
+            return  # it goes its own way
         if failed and parent.outcome is not None and parent.outcome[0] == "RESOLVED":
             why = error_text(child.record) if child.record is not None else str(child.failure or child.text)
             name = child.command.name if child.command is not None else child.id
@@ -654,6 +679,8 @@ class Computation:
             for name in names:
                 self.waiting[name].hooked = True
             self.parked = True
+            if self.lease is not None:
+                self._spent.append(self.lease)
             self.lease = None
             if self.observed:
                 self._observe(RunSuspended(self.origin, self.root.id, self.now_ms / 1000, tuple(self.waiting)))

@@ -62,6 +62,8 @@ TASK_RETRY_MS = 15_000
 """A task whose message could not be delivered is sent again after this time."""
 BUSY_SLICE_S = 0.05
 """How long one try to get the lock of a file lasts."""
+FILE_CHECK_S = 0.05
+"""How often it is looked whether a file that is not waited for (`fast`) is still where it was."""
 BUSY_WAIT_LIMIT_S = 60.0
 """How long a process waits for a file that others have locked before it says so."""
 JOURNAL_LIMIT = 50_000

@@ -75,6 +75,10 @@ class Changes:
     def __bool__(self) -> bool:
         return bool(self.promises or self.tasks or self.callbacks or self.schedules)
 
+    def has_promises_alone(self) -> bool:
+        """Whether nothing but promises has changed."""
+        return not (self.tasks or self.callbacks or self.schedules)
+
 
 class Tables:
     """Records by id. One caller at a time; the methods with an underscore are for the rules alone."""

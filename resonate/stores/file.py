@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from resonate.errors import StoreDamaged, StoreUnavailable
-from resonate.protocol import BUSY_SLICE_S, BUSY_WAIT_LIMIT_S, JOURNAL_LIMIT, PromiseRecord, TaskRecord
+from resonate.protocol import BUSY_SLICE_S, BUSY_WAIT_LIMIT_S, FILE_CHECK_S, JOURNAL_LIMIT, PromiseRecord, TaskRecord
 from resonate.stores.rows import (
     FORGET,
     PUT_CALLBACK,
@@ -60,6 +60,8 @@ MIGRATIONS: dict[int, str] = {}
 """By version, the statements that make a file of it one of the next version."""
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+FAILURES = (sqlite3.Error, OSError, Damaged, UnicodeDecodeError)
+"""What an access may raise. (The last comes from `sqlite3` itself, whose message about a damaged file holds a piece of it.)"""
 
 
 class PromiseFile:
@@ -80,8 +82,11 @@ class PromiseFile:
         self._fresh: dict[str, bool] = {}
         self._turn = 0  # of the journal, up to which this process has seen everything
         self._seen_version = -1
+        self._check_at = 0.0  # when to see again whether the file is still there
         self._is_asleep = False
         self._refusal = ""
+        self._connection: Any = None
+        self._reader: Any = None
         self._is_open = False
         self._open()
         self._is_open = True
@@ -96,7 +101,8 @@ class PromiseFile:
             self.guarded(self._set_up)
             self._reader = self._connect()
             self._identity = _identity(self._name)
-        except (sqlite3.Error, OSError) as error:
+        except (*FAILURES, StoreDamaged, StoreUnavailable) as error:
+            self.close()  # what is refused is left alone
             raise self.trouble(error) from error
 
     def _connect(self) -> sqlite3.Connection:
@@ -126,7 +132,7 @@ class PromiseFile:
             with closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro&immutable=1", uri=True)) as look:
                 try:
                     is_foreign = look.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-                except sqlite3.Error as error:
+                except FAILURES as error:
                     raise StoreDamaged(self._damage(str(error))) from error
             if is_foreign:
                 raise StoreDamaged(f"{self.path} is a database of another program, and is left as it is. Choose another path.")
@@ -158,7 +164,7 @@ class PromiseFile:
             with closing(sqlite3.connect(f"{self.path.as_uri()}?immutable=1", uri=True)) as look:
                 listed: int = look.execute("SELECT count(*) FROM processes").fetchone()[0]
                 return listed > 0
-        except sqlite3.Error:
+        except FAILURES:
             return False  # nothing is in it yet, or it is damaged, as will be seen
 
     def _set_up(self) -> None:
@@ -173,7 +179,7 @@ class PromiseFile:
                 self._run_script(MIGRATIONS[version])
                 version += 1
                 connection.execute(f"PRAGMA user_version = {version}")
-            damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            damage = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
             if damage != "ok":
                 raise StoreDamaged(self._damage(damage))
             connection.execute("COMMIT")
@@ -200,7 +206,7 @@ class PromiseFile:
         if isinstance(error, (StoreUnavailable, StoreDamaged)):
             return error
         name = str(getattr(error, "sqlite_errorname", ""))
-        if name.startswith(_DAMAGED) or isinstance(error, Damaged):
+        if name.startswith(_DAMAGED) or isinstance(error, (Damaged, UnicodeDecodeError)):
             return StoreDamaged(self._damage(str(error)))
         try:
             free = f"{shutil.disk_usage(self.path.parent).free:,} bytes are free there"
@@ -216,7 +222,8 @@ class PromiseFile:
     def close(self) -> None:
         """Close it; what was committed is there."""
         for connection in (self._reader, self._connection):
-            connection.close()
+            if connection is not None:
+                connection.close()
 
     # ---- forks ---------------------------------------------------------------------------------------------------------------------
 
@@ -247,9 +254,14 @@ class PromiseFile:
     def begin(self, tables: Tables) -> list[str]:
         """Begin a turn: nobody else writes until it ends, and `tables` know what others have written. Gives the runs that those touched."""
         self.wake()
-        if _identity(self._name) != self._identity:
-            raise StoreUnavailable(f"{self.path} was removed or replaced while it was open. Put it back, or restart with another path.")
-        self.guarded(lambda: self._connection.execute("BEGIN IMMEDIATE"))
+        if time.monotonic() >= self._check_at:
+            if _identity(self._name) != self._identity:
+                raise StoreUnavailable(f"{self.path} was removed or replaced while it was open. Put it back, or restart with another path.")
+            self._check_at = time.monotonic() + FILE_CHECK_S if self.durability == "fast" else 0.0
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:  # most likely another process has it
+            self.guarded(lambda: self._connection.execute("BEGIN IMMEDIATE"))
         version = self.version()
         if version == self._seen_version:
             return []
@@ -281,6 +293,8 @@ class PromiseFile:
             execute(PUT_PROMISE, promise_row(record))
             if record.id in self._fresh:
                 del self._fresh[record.id]  # it is over: its promises may be put away
+        if not journal and changes.has_promises_alone():
+            return  # steps that were begun and finished since the last turn: nobody else has heard of them
         for task in changes.tasks.values():
             execute(PUT_TASK, task_row(task))
             journal.append(("task", task.id))
@@ -331,7 +345,7 @@ class PromiseFile:
                 self._seen_version = self.version()
             finally:
                 self._connection.execute("COMMIT")
-        except (sqlite3.Error, OSError, Damaged) as error:
+        except FAILURES as error:
             raise self.trouble(error) from error
 
     def _load(self, tables: Tables) -> None:
@@ -417,15 +431,19 @@ class PromiseFile:
         for row in self._connection.execute("SELECT * FROM promises WHERE number < ? ORDER BY number DESC", (before,)):
             yield promise_of(row)
 
-    def has(self, promise_id: str, root: str) -> bool:
-        """Whether the file has a promise of that id which the tables have not; `root` is the run that it would be of."""
+    def look(self, promise_id: str, root: str) -> PromiseRecord | bool:
+        """A promise that the tables do not have: the record where it is settled, else whether there is one. `root` is that of its run."""
         is_fresh = self._fresh.get(root)
         if is_fresh is None:
             found = self._reader.execute("SELECT 1 FROM promises WHERE id > ? AND id < ? LIMIT 1", (f"{root}.", f"{root}/")).fetchone()
             is_fresh = self._fresh[root] = found is None  # `/` is what comes after `.`
         if is_fresh and promise_id.startswith(f"{root}."):
             return False
-        return self._reader.execute("SELECT 1 FROM promises WHERE id = ?", (promise_id,)).fetchone() is not None
+        row = self._reader.execute(_BY_ID["promise"], (promise_id,)).fetchone()
+        if row is None:
+            return False
+        record = promise_of(row)
+        return record if record.state != "PENDING" else True
 
     def _is_below_fresh(self, promise_id: str) -> bool:
         """Whether it could only be in the tables."""

@@ -47,9 +47,8 @@ from resonate.protocol import (
     SettlePromise,
 )
 from resonate.stores.ahead import Ahead, may_wait
-from resonate.stores.file import Behind, PromiseFile
+from resonate.stores.file import FAILURES, Behind, PromiseFile
 from resonate.stores.local import LocalStore, Receiver, apply
-from resonate.stores.rows import Damaged
 from resonate.tables import Changes
 
 Deliver = Callable[[Any], None]
@@ -111,8 +110,12 @@ class SqliteStore(LocalStore):
         self._is_flush_due = self._is_write_due = self._is_retry_due = False
         self._pids: set[str] = set()
         self._others: set[str] = set()
-        self._load()
-        self._in_turn(lambda machine, now: self._file.forget_strangers())
+        try:
+            self._load()
+            self._in_turn(lambda machine, now: self._file.forget_strangers())
+        except _TROUBLE:
+            self._file.close()  # what is refused is left alone
+            raise
         self._check_peers()
 
     @property
@@ -185,13 +188,16 @@ class SqliteStore(LocalStore):
         return record
 
     def _foreseen(self, create: CreatePromise) -> PromiseRecord | None:
-        """What creating the promise of a local step will be answered with, if nothing stands under its id and it is ours to create."""
+        """What creating the promise of a local step is answered with: what is settled under its id, or what will stand there."""
         now = int(self._clock.time() * 1000)
         if not may_wait(create, now) or create.lease is None or self.trouble is not None or self._is_inherited:
             return None
         if create.id in self._machine.promises or create.id in self._ahead or create.id in self._queued:
             return None
-        return None if self._file.has(create.id, create.lease.root) else self._ahead.answer(create, now)
+        found = self._file.look(create.id, create.lease.root)
+        if isinstance(found, PromiseRecord):
+            return found if create.key is not None and create.key == found.key_for_create else None
+        return None if found else self._ahead.answer(create, now)
 
     def _queue_created(self, creates: list[CreatePromise]) -> None:
         for create in creates:
@@ -268,7 +274,7 @@ class SqliteStore(LocalStore):
         except BaseException as error:
             self._file.rollback()
             self._is_stale = True
-            if not isinstance(error, (sqlite3.Error, OSError, Damaged, *_TROUBLE)):
+            if not isinstance(error, (*FAILURES, *_TROUBLE)):
                 raise
             trouble = self.trouble = self._file.trouble(error)
             raise trouble from error
@@ -301,13 +307,12 @@ class SqliteStore(LocalStore):
         with self._queue_lock:
             entries = taken + self._queue
             self._queue = [entry for entry in entries if isinstance(entry, _Post)]
-            has_posts = bool(self._queue)
         for entry in entries:
             if isinstance(entry, _Call):
                 entry.answers = [error] * len(entry.operations)
         for run_id in dict.fromkeys(_run_of(entry.operations[0]) for entry in entries if isinstance(entry, _Post)):
             self.on_trouble(run_id, error)
-        if has_posts and isinstance(error, StoreUnavailable):
+        if isinstance(error, StoreUnavailable):
             self._try_again()
 
     def tick(self) -> None:
@@ -327,6 +332,11 @@ class SqliteStore(LocalStore):
         self._is_retry_due = False
         self.flush()
         self.tick()
+        if self.trouble is None:
+            try:
+                self._in_turn(self._send_again)  # whoever got it before could not claim it
+            except _TROUBLE:
+                self._try_again()
 
     # ---- other processes -------------------------------------------------------------------------------------------------------------
 
@@ -371,7 +381,7 @@ class SqliteStore(LocalStore):
         if self._lock.acquire(blocking=False):  # a turn that is under way looks itself
             try:
                 is_changed = self._file.is_changed()
-            except sqlite3.Error:
+            except FAILURES:
                 is_changed = True  # the turn will tell
             finally:
                 self._lock.release()
@@ -389,7 +399,7 @@ class SqliteStore(LocalStore):
                 others, gone = self._file.others()
             if gone:
                 self._in_turn(lambda machine, now: self._bury(gone, machine, now))
-        except (sqlite3.Error, *_TROUBLE):
+        except (*FAILURES, *_TROUBLE):
             return  # looked at again in a moment
         self._others = others - self._pids
 
@@ -438,7 +448,7 @@ class SqliteStore(LocalStore):
         elif was_held:
             try:
                 self._file.wake()
-            except sqlite3.Error:
+            except FAILURES:
                 pass  # the next turn tries it again, and tells
             self._queue_lock.release()
         super().after_fork(was_held=was_held, is_child=is_child)

@@ -314,7 +314,7 @@ def test_a_full_disk_stops_a_run_until_there_is_space(path: Path) -> None:
 
 def test_a_file_that_is_taken_away_is_noticed(path: Path, tmp_path: Path) -> None:
     """Nothing is written into a file that was removed or replaced while it was open; put back, it goes on."""
-    with opened(path) as resonate:
+    with opened(path, "full") as resonate:
         resonate.promises.create("p", 2**43)
         aside = tmp_path / "aside"
         path.rename(aside)
