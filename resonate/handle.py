@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, wait
+from concurrent.futures import CancelledError, Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import AbstractContextManager
 from time import monotonic
 from typing import Any
@@ -72,7 +73,10 @@ class Handle[T]:
                     left = WAIT_SLICE_S if deadline is None else min(WAIT_SLICE_S, deadline - monotonic())
                     if left <= 0:
                         raise TimeoutError(f"{self._id} has no outcome after {timeout} s; it goes on")
-                    wait((self._future,), left)
+                    try:
+                        self._future.exception(left)
+                    except (FutureTimeoutError, CancelledError):
+                        pass  # looked at above, and below
         return self._future.result()
 
     def __await__(self) -> Generator[Any, None, T]:
