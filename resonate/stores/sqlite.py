@@ -261,6 +261,7 @@ class SqliteStore(LocalStore):
             try:
                 touched = self._file.begin(self._machine)
             except Behind:
+                self._file.rollback()
                 self._load()
                 touched = self._machine.open_runs()
                 self._file.begin(self._machine)

@@ -221,6 +221,24 @@ def test_two_clients_share_the_work(two: tuple[Resonate, Resonate]) -> None:
     assert sorted(calls) == sorted(f"d.{number}" for number in range(200))
 
 
+def test_a_client_that_has_missed_much_catches_up(two: tuple[Resonate, Resonate], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was away for longer than the file keeps changes for it loads everything anew, and misses no news."""
+    from resonate.stores import file
+
+    monkeypatch.setattr(file, "JOURNAL_LIMIT", 5)
+    one, other = two
+    handle = other.begin_run("p", other.register(pipeline), 0)
+    when(lambda: other.promises.search("p.go").promises)
+    elsewhere = one.get("p")
+    with one._shared.store._lock:  # it sees nothing meanwhile
+        other.promises.resolve("p.go", data="7")
+        assert handle.result(timeout=SOON) == 14
+        for number in range(40):
+            other.promises.create(f"q.{number}", 2**43)
+    assert one.promises.get("q.39").pending
+    assert elsewhere.result(timeout=SOON) == 14
+
+
 # ---- what cannot be used -------------------------------------------------------------------------------------------------------------
 
 
