@@ -30,6 +30,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from resonate.protocol import (
+    CLOCK_STEP_MS,
     ID_LIMIT,
     NOTHING,
     RESIDENT_LIMIT,
@@ -94,6 +95,7 @@ class Machine(Tables):
     def __init__(self, next_run: NextRun | None = None, archive: Archive | None = None, resident_limit: int = RESIDENT_LIMIT) -> None:
         super().__init__(archive, resident_limit)
         self._next_run = next_run or _no_cron
+        self._latest = 0  # the time of the last tick
 
     # ---- the two ways in ---------------------------------------------------------------------------------------------------------
 
@@ -103,6 +105,9 @@ class Machine(Tables):
 
     def tick(self, now: int) -> None:
         """Move everything whose time has come: deadlines, schedules, lapsed leases, tasks to send again."""
+        if now < self._latest - CLOCK_STEP_MS:
+            self._clock_was_put_back(now)
+        self._latest = now
         heap = self._deadline_heap
         while heap and heap[0] <= now:
             for promise_id in list(self._deadlines.get(heapq.heappop(heap), ())):
@@ -118,6 +123,15 @@ class Machine(Tables):
                 heapq.heappush(self._task_heap, (task.expires_at, task_id))
                 continue
             self._lapse(task, now)
+
+    def _clock_was_put_back(self, now: int) -> None:
+        """No lease or wait for a message is longer than it was meant to be, whatever the clock said when it began."""
+        for ids in self._open_tasks.values():
+            for task_id in ids:
+                task = self.tasks[task_id]
+                meant = {"CLAIMED": task.ttl, "ENQUEUED": TASK_CLAIM_WINDOW_MS}.get(task.state, TASK_RETRY_MS)
+                if task.expires_at > max(now + meant, task.not_before):
+                    self._wait_until(task, now + meant)
 
     def redeliver(self, now: int) -> None:
         """Send what could not be delivered once more: somebody listens now."""

@@ -58,6 +58,8 @@ STOP_TIMEOUT_S = 2.0
 """`stop()` waits this long for its threads."""
 TASK_CLAIM_WINDOW_MS = 60_000
 """A task that was sent and not claimed in this time is sent again, with the next counter."""
+CLOCK_STEP_MS = 1_000
+"""A clock that goes back by more than this was put back."""
 TASK_RETRY_MS = 15_000
 """A task whose message could not be delivered is sent again after this time."""
 BUSY_SLICE_S = 0.05

@@ -245,8 +245,8 @@ class PromiseFile:
     def abandon(self) -> None:
         """In the child of a fork that could not wait: the connections are the parent's, and must be neither used nor closed here."""
         _of_parents.append((self._connection, self._reader))
-        self._connection = self._reader = sqlite3.connect(":memory:")
-        self.fall_asleep()
+        self._connection = self._reader = _Nowhere()
+        self._is_asleep = True
         self._refusal = f"{self.path} was busy when this process was forked, which cannot use it therefore. Start one by `spawn` instead."
 
     # ---- turns ---------------------------------------------------------------------------------------------------------------------
@@ -517,6 +517,16 @@ class PromiseFile:
         if free * 4 > all_pages:
             self.guarded(lambda: self._connection.execute("VACUUM"))
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+class _Nowhere:
+    """Stands for a connection that there is none of. SQLite itself may have been in use when the process was forked, and is not asked."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise sqlite3.ProgrammingError("there is no connection")
 
 
 class Behind(Exception):

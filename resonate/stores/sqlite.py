@@ -194,7 +194,10 @@ class SqliteStore(LocalStore):
             return None
         if create.id in self._machine.promises or create.id in self._ahead or create.id in self._queued:
             return None
-        found = self._file.look(create.id, create.lease.root)
+        try:
+            found = self._file.look(create.id, create.lease.root)
+        except FAILURES:
+            return None  # the turn that it is carried out in tells, if that is so then
         if isinstance(found, PromiseRecord):
             return found if create.key is not None and create.key == found.key_for_create else None
         return None if found else self._ahead.answer(create, now)

@@ -14,6 +14,7 @@ import pytest
 from resonate.errors import ResonateStoreError
 from resonate.machine import Machine
 from resonate.protocol import (
+    TASK_CLAIM_WINDOW_MS,
     TASK_RETRY_MS,
     Claimed,
     ClaimTask,
@@ -135,6 +136,25 @@ def test_a_failed_delivery_is_tried_again_with_the_same_counter() -> None:
     machine.apply(ClaimTask(message.id, 1, "w", 100), 5 + TASK_RETRY_MS)
     machine.apply(DeliveryFailed(message.id, 1), 5 + TASK_RETRY_MS)
     assert machine.tasks[message.id].state == "CLAIMED"
+
+
+@pytest.mark.parametrize("state", ["CLAIMED", "ENQUEUED", "INIT"])
+def test_a_clock_that_is_put_back_makes_no_wait_longer(state: str) -> None:
+    """What began under a clock that was an hour ahead lasts no longer, once that is put right, than it was meant to."""
+    machine, ahead, now = Machine(), 3_600_000 + 5, 5
+    message = invoked(machine)
+    machine.tick(ahead - 1)
+    if state == "CLAIMED":
+        machine.apply(ClaimTask(message.id, machine.tasks[message.id].counter, "w", 2000), ahead)
+    elif state == "INIT":
+        machine.apply(DeliveryFailed(message.id, machine.tasks[message.id].counter), ahead)
+    assert machine.tasks[message.id].state == state
+    machine.take_messages()
+    machine.tick(now)
+    meant = {"CLAIMED": 2000, "ENQUEUED": TASK_CLAIM_WINDOW_MS, "INIT": TASK_RETRY_MS}[state]
+    assert machine.next_due() == now + meant
+    machine.tick(now + meant)
+    assert [each.id for each in machine.take_messages()] == [message.id]
 
 
 @pytest.mark.parametrize("ends", ["lapse", "complete", "drop", "settle"])

@@ -1,0 +1,180 @@
+"""A disk that is full, broken or taken away stops runs, says so, and loses nothing; when it can be written again they go on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resonate.errors import StoreDamaged, StoreUnavailable
+from resonate.protocol import CreatePromise, PromiseRecord
+from resonate.stores.sqlite import SqliteStore
+from tests.chaos.disks import SOON_S, fail_everywhere, integrity, opened
+from tests.chaos.faults import Disk, on_a_disk
+from tests.chaos.waits import when
+from tests.chaos.workflows import WORKFLOWS
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "files").mkdir()
+    return tmp_path / "files" / "runs.db"
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "times", "every"),
+    [
+        ("sequence", "full", None, 3), ("remote", "full", 1, 9), ("sequence", "unreadable", 1, 1), ("sleeps", "broken", None, 11),
+        ("fan_out", "unreadable", None, 2),
+    ],
+)  # fmt: skip
+def test_a_disk_that_fails_at_any_statement_loses_nothing(name: str, error: str, times: int | None, every: int, tmp_path: Path) -> None:
+    """Whichever write or read fails, once or until it is mended, a run goes on when the disk is well, and no step runs twice."""
+    assert fail_everywhere(name, error, times, every, tmp_path) > 3
+
+
+def test_a_turn_is_written_as_a_whole_or_not_at_all(path: Path) -> None:
+    """Of three operations in one turn whose n-th write fails, for every n, the file has all or nothing."""
+    fail_at, failed = 1, 1
+    while failed:
+        disk = Disk("full", 10**9)
+        with on_a_disk(disk):
+            store = SqliteStore(path.with_name(f"{fail_at}.db"), "fast")
+            disk.count, disk._fail_at = 0, fail_at
+            creates = [CreatePromise(name, 2**45, None, False, (None, "1")) for name in "abc"]
+            answers = store.call(creates)
+            disk.mend()
+            failed = disk.failed
+            told = {type(answer) for answer in answers}
+            store.close()
+        assert told == ({StoreUnavailable} if failed else {PromiseRecord})
+        with closing(sqlite3.connect(store.path)) as connection:
+            (count,) = connection.execute("SELECT count(*) FROM promises").fetchone()
+        assert count == (0 if failed else 3)
+        fail_at += 1
+    assert fail_at > 5
+
+
+# ---- a real disk ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 2 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = shutil.which("mount")
+    command = [mount or "mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    if mount is None or os.geteuid() or subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a small disk is not permitted here")
+    yield folder
+    subprocess.run([shutil.which("umount") or "umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_is_told_and_freeing_space_goes_on(small_disk: Path) -> None:
+    """On a real disk without space the handle says which file and how much is free; once there is space the run comes to its result."""
+    path = small_disk / "runs.db"
+    with opened(path, ledger=small_disk.parent / "ledger") as client:
+        filler = small_disk / "filler"
+        filler.write_bytes(b"x" * (shutil.disk_usage(small_disk).free - 100_000))
+        with pytest.raises(StoreUnavailable, match=rf"{path} cannot be used: .*; [\d,]+ bytes are free there"):
+            client.begin_run("values", "values").result(SOON_S)
+        filler.unlink()
+        assert when(lambda: client.begin_run("values", "values")).result(SOON_S) == WORKFLOWS["values"].result
+    assert integrity(path) == "ok"
+
+
+# ---- places --------------------------------------------------------------------------------------------------------------------------
+
+
+def takes_away_file(path: Path) -> None:
+    path.rename(path.with_name("elsewhere.db"))
+
+
+def gives_back_file(path: Path) -> None:
+    path.with_name("elsewhere.db").replace(path)
+
+
+def replaces_file(path: Path) -> None:
+    path.rename(path.with_name("elsewhere.db"))
+    path.write_bytes(b"something else")
+
+
+def takes_away_folder(path: Path) -> None:
+    path.parent.rename(path.parent.with_name("elsewhere"))
+
+
+def gives_back_folder(path: Path) -> None:
+    path.parent.with_name("elsewhere").rename(path.parent)
+
+
+@pytest.mark.parametrize(
+    ("takes", "gives"),
+    [(takes_away_file, gives_back_file), (replaces_file, gives_back_file), (takes_away_folder, gives_back_folder)],
+    ids=["file removed", "file replaced", "folder moved"],
+)
+def test_a_file_that_is_taken_away_stops_runs_until_it_is_back(takes: Any, gives: Any, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken away while a run waits, the file is named as missing, nothing is made in its place, and putting it back lets the run go on."""
+    monkeypatch.setattr("resonate.stores.sqlite.STORE_RETRY_S", 0.02)
+    with opened(path, path.parents[1] / "ledger", "full") as client:
+        handle = client.begin_run("waits", "waits")
+        when(lambda: client.promises.get("gate").pending)
+        takes(path)
+        there = sorted(path.parent.iterdir()) if path.parent.exists() else None
+        with pytest.raises(StoreUnavailable, match=f"{path} was removed or replaced while it was open"):
+            client.promises.resolve("gate", data="5")
+        assert (sorted(path.parent.iterdir()) if path.parent.exists() else None) == there
+        gives(path)
+        client.promises.resolve("gate", data="5")
+        assert client.get("waits").result(SOON_S) == WORKFLOWS["waits"].result
+        assert handle.done()
+    assert integrity(path) == "ok"
+
+
+def test_trouble_is_met_with_patience(path: Path) -> None:
+    """However many calls have failed, what failed is tried again about once a second, not once for each."""
+    with opened(path, path.parents[1] / "ledger", "full") as client:
+        client.begin_run("waits", "waits")
+        when(lambda: client.promises.get("gate").pending)
+        store = client._shared.store
+        turns: list[float] = []
+        turn = store._locked_turn
+        store._locked_turn = lambda do: (turns.append(time.monotonic()), turn(do))[1]
+        takes_away_file(path)
+        for _ in range(100):
+            with pytest.raises(StoreUnavailable):
+                client.promises.get("gate")
+        del turns[:]
+        time.sleep(2)
+        assert len(turns) < 20
+        gives_back_file(path)
+
+
+@pytest.mark.parametrize("kind", ["a folder", "in no folder", "not readable", "below a file"])
+def test_a_place_that_is_none_is_told(kind: str, tmp_path: Path) -> None:
+    """A path that is a folder, lies in none, lies below a file or may not be read is refused by name, and nothing is made there."""
+    path = tmp_path / "place"
+    if kind == "a folder":
+        path.mkdir()
+    elif kind == "in no folder":
+        path = path / "runs.db"
+    elif kind == "below a file":
+        path.write_text("a file")
+        path = path / "runs.db"
+    elif os.geteuid() == 0:
+        pytest.skip("nothing is unreadable to root")
+    else:
+        path.write_bytes(b"")
+        path.chmod(0)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises((StoreUnavailable, StoreDamaged), match=str(path)):
+        SqliteStore(path)
+    assert sorted(tmp_path.rglob("*")) == before
