@@ -24,7 +24,7 @@ REPORTS = ROOT / "build" / "test"
 OLD_KERNEL_FOLDER = ".venv-ipykernel6"
 OLD_KERNEL_REQUIREMENT = "ipykernel==6.31.*"
 TEST_TIMEOUT_S = 120
-PART_TIMEOUT_S = 600
+PART_TIMEOUT_S = 1500
 
 
 @dataclass

@@ -19,6 +19,7 @@ from resonate.protocol import CreatePromise, PromiseRecord
 from resonate.stores.sqlite import SqliteStore
 from tests.chaos.disks import SOON_S, fail_everywhere, integrity, opened
 from tests.chaos.faults import Disk, on_a_disk
+from tests.chaos.ledger import lines_of
 from tests.chaos.waits import when
 from tests.chaos.workflows import WORKFLOWS
 
@@ -32,13 +33,25 @@ def path(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "error", "times", "every"),
     [
-        ("sequence", "full", None, 3), ("remote", "full", 1, 9), ("sequence", "unreadable", 1, 1), ("sleeps", "broken", None, 11),
+        ("sequence", "full", None, 3), ("remote", "full", 1, 2), ("sequence", "unreadable", 1, 1), ("sleeps", "broken", None, 11),
         ("fan_out", "unreadable", None, 2),
     ],
 )  # fmt: skip
 def test_a_disk_that_fails_at_any_statement_loses_nothing(name: str, error: str, times: int | None, every: int, tmp_path: Path) -> None:
     """Whichever write or read fails, once or until it is mended, a run goes on when the disk is well, and no step runs twice."""
     assert fail_everywhere(name, error, times, every, tmp_path) > 3
+
+
+def test_what_could_not_be_written_is_written_without_being_asked(path: Path) -> None:
+    """Once the disk is well a run goes on by itself: nobody has to ask anything of the store."""
+    disk = Disk("full", 10**9)
+    ledger = path.with_name("ledger")
+    with on_a_disk(disk), opened(path, ledger) as client:
+        disk._fail_at = disk.count + 12
+        with pytest.raises(StoreUnavailable):
+            client.begin_run("sequence", "sequence").result(SOON_S)
+        disk.mend()
+        when(lambda: any(line.id == "sequence.6" for line in lines_of(ledger)))
 
 
 def test_a_turn_is_written_as_a_whole_or_not_at_all(path: Path) -> None:

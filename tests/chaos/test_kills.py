@@ -116,15 +116,26 @@ def test_a_store_that_is_closed_without_a_stop_is_closed(tmp_path: Path) -> None
     client.stop()
 
 
-def test_a_killed_process_of_another_machine_is_forgotten_by_whoever_saw_its_log(tmp_path: Path) -> None:
-    """A container that was killed does not make the file look damaged for ever, once another has opened it with its log."""
+def lists_a_stranger(store: SqliteStore) -> None:
+    """As if a process of another machine, of which nobody can tell whether it lives, had the file open."""
+    row = "INSERT INTO processes VALUES ('there', 'another-machine', 'boot', 1, '1')"
+    store._in_turn(lambda machine, now: store._file._connection.execute(row))
+    store._file.settle_log()
+
+
+@pytest.mark.parametrize("when_forgotten", ["opening", "leaving"])
+def test_a_killed_process_of_another_machine_is_forgotten(when_forgotten: str, tmp_path: Path) -> None:
+    """A container that was killed does not make the file look damaged for ever: whoever sees the file with its log has all there is."""
     path = tmp_path / "runs.db"
     killed(path)
     store = SqliteStore(path)
-    store._in_turn(lambda machine, now: store._file._connection.execute(
-        "INSERT INTO processes VALUES ('there', 'another-machine', 'boot', 1, '1')"))  # fmt: skip
-    store._file.settle_log()
-    assert opens(path) == "RESOLVED"  # and forgets it when it leaves
+    if when_forgotten == "opening":
+        lists_a_stranger(store)
+        SqliteStore(path).close()
+    else:
+        leave = store.listen("default", "here", lambda message: None)
+        lists_a_stranger(store)
+        leave()
     store.close()
     assert opens(path) == "RESOLVED"
 
