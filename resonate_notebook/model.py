@@ -198,7 +198,11 @@ class RunModel:
             self._aside_count += 1
 
     def _create(self, event: PromiseCreated) -> Node | None:
-        if event.id in self._by_id:
+        known = self._by_id.get(event.id)
+        if known is not None:
+            if any(name for name, _ in event.arguments) and not any(name for name, _ in known.arguments):
+                known.arguments = event.arguments  # met by its record first, which keeps no names
+                self._show(known)
             return None
         parent = None
         if event.id != self.run_id:
