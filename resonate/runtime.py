@@ -294,7 +294,7 @@ class Runtime:
             elif isinstance(action, Warn):
                 self._steps.warn(run.id, action.node.id, action.text)
             elif isinstance(action, GiveBack):
-                self._store.call((DropTask(action.lease.task, action.lease.counter),))
+                self._store.post(DropTask(action.lease.task, action.lease.counter), _unheard)
             elif isinstance(action, Done):
                 if self._runs.get(run.id) is run:
                     del self._runs[run.id]
@@ -420,7 +420,7 @@ class Runtime:
     def _offer_again(self, run_id: str) -> None:
         _, _, lease = self._halted.pop(run_id, (None, None, None))
         if lease is not None:
-            self._store.call((DropTask(lease.task, lease.counter),))
+            self._store.post(DropTask(lease.task, lease.counter), _unheard)
             self._work_off([])
 
     # ---- messages and handles --------------------------------------------------------------------------------------------------------
@@ -630,7 +630,7 @@ _JOBS = frozenset((Call, Step, Close))
 
 
 def _unheard(answer: Any) -> None:
-    """Takes the answers of a store that gives them at once: none."""
+    """Takes an answer that nobody waits for."""
 
 
 def _goes_on(job: Job) -> bool:
