@@ -137,7 +137,7 @@ class Runtime:
     def start(self) -> None:
         """Listen to the store and begin to work."""
         self._workers.start()
-        self._store.on_answers = self._take_answers
+        self._store.on_answers = self._see_to_news
         self._store.on_trouble = self._troubled
         self._store.start()
         if self._source is None:
@@ -319,7 +319,7 @@ class Runtime:
             run.computation.answered(send, answer)
 
     def _answered(self, run: Run, send: Send, answer: Any) -> None:
-        """The store's answer to what was posted; `_take_answers` follows it."""
+        """The store's answer to what was posted; `_see_to_news` follows it."""
         self._heed(run, send.operation, answer)
         run.mailbox.append((Computation.answered, (send, answer)))
         self._ready.append(run)
@@ -331,8 +331,8 @@ class Runtime:
                 if others:
                     self._interested[operation.promise] = others
 
-    def _take_answers(self) -> None:
-        """Runs have answers in their mailboxes: drive them, unless this thread is just doing that."""
+    def _see_to_news(self) -> None:
+        """Answers or messages have come: see to them, unless this thread will when its drive is over."""
         if getattr(self._here, "nesting", 0):
             return
         if threading.current_thread() is threading.main_thread():
@@ -443,12 +443,7 @@ class Runtime:
     def _hear(self, message: Message) -> None:
         """The store's listener. Within a drive the message waits in the inbox until the drive is over."""
         self._inbox.append(message)
-        if getattr(self._here, "nesting", 0):
-            return
-        if threading.current_thread() is threading.main_thread():
-            self._timers.after(0.0, lambda: self._work_off([]))  # where no Ctrl-C can hit a computation half-way
-        else:
-            self._work_off([])
+        self._see_to_news()
 
     def _read_inbox(self, jobs: list[Job]) -> None:
         self._here.nesting = getattr(self._here, "nesting", 0) + 1
