@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterator
 
 import pytest
 from parity.harness import ANYTHING, Facts, run
 from parity.programs import PROGRAMS
 
 DEADLINE_TOLERANCE_MS = 1_000
+
+
+@pytest.fixture(autouse=True)
+def _nobody_listens() -> Iterator[None]:
+    """The functions' logger as it is in a process of its own, in which nobody has put a handler on it."""
+    logger = logging.getLogger("resonate.functions")
+    kept, logger.handlers[:] = logger.handlers[:], []
+    yield
+    logger.handlers[:] = kept
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
