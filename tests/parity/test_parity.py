@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 from parity.harness import ANYTHING, Facts, run
@@ -13,20 +12,12 @@ from parity.programs import PROGRAMS
 DEADLINE_TOLERANCE_MS = 1_000
 
 
-@pytest.fixture(autouse=True)
-def _nobody_listens() -> Iterator[None]:
-    """The functions' logger as it is in a process of its own, in which nobody has put a handler on it."""
-    logger = logging.getLogger("resonate.functions")
-    kept, logger.handlers[:] = logger.handlers[:], []
-    yield
-    logger.handlers[:] = kept
-
-
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_program_does_here_what_it_declares(name: str) -> None:
     """A program gives what it says, and where it declares a difference, the facts are those declared for this side."""
     program = PROGRAMS[name]
     declared: Facts = program.expected | {fact: here for fact, (_, here, _) in program.differs.items()}
+    logging.getLogger("resonate.functions").handlers.clear()  # as in a process of its own; pytest has put one on it
     # What goes through JSON on the way to the comparison does so here: tuples are lists there.
     seen = json.loads(json.dumps(run(program)))
     wrong = {fact: (told, seen.get(fact)) for fact, told in declared.items() if not _is_as_declared(fact, seen.get(fact), told)}
