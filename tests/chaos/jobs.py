@@ -19,6 +19,7 @@ from resonate.retry_policies import Constant
 from resonate.stores import local
 from tests.chaos.boundaries import Boundaries
 from tests.chaos.ledger import Ledger, lines_of
+from tests.chaos.small_disks import outlive, starve
 from tests.chaos.waits import when
 from tests.chaos.workflows import WORKFLOWS, double, note, register
 
@@ -257,13 +258,21 @@ def watch(path: str, ledger: str, minutes: float) -> Any:
         found = client.promises.search("*", limit=20).promises
         seen += sum(client.get(each.id).done() for each in found if "." not in each.id)
         if time.monotonic() - began_s > (len(memory) + 1) * minutes * 60 / WATCHED:
-            memory.append(resident_mb())
+            memory.append(resident_mb(client))
     client.stop()
     return {"memory": memory, "seen": seen, "errors": []}
 
 
-def resident_mb() -> float:
-    """The memory of this process, without what its allocator only keeps for later: a single large turn would look as growth."""
+def resident_mb(client: Resonate) -> float:
+    """The memory of this process, without what is only kept for later.
+
+    That is free memory of the allocator, and the pages of the file that SQLite holds for each connection: up to 2 MB, or nothing when
+    another process has just written, so that two looks at one and the same process may differ by 4 MB.
+    """
+    store: Any = client._shared.store
+    with store._lock, store._queue_lock:
+        for connection in (store._file._connection, store._file._reader):
+            connection.execute("PRAGMA shrink_memory")
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
@@ -289,5 +298,5 @@ def collect(path: str, ledger: str, names: list[str]) -> Any:
 
 
 JOBS: dict[str, Callable[..., Any]] = {
-    each.__name__: each for each in (work, launch, crowd, stop_and_stay, take_over, jump, toil, watch, collect)
+    each.__name__: each for each in (work, launch, crowd, stop_and_stay, take_over, jump, toil, watch, collect, starve, outlive)
 }

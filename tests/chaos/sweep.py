@@ -1,7 +1,8 @@
 """The long sweeps: `python -m tests.chaos.sweep`, all of it, or some of `kills disks damage crowd soak`, or `--soak --minutes 30` alone.
 
     kills    every workflow dies at each of its boundaries, before and after, in both durabilities; at every SQL statement; and twice
-    disks    every statement of every workflow fails, once or until the disk is mended, with each kind of error
+    disks    every statement of every workflow fails, once or until the disk is mended, with each kind of error; and 200 rounds on real
+             disks of a few megabytes that become full (where mounting is permitted)
     damage   1,000 damaged copies of a file are opened and read
     crowd    four processes with 2,500 runs each on one file, in both durabilities
     soak     four workers on one file, one of which is killed every 1 to 5 seconds
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.chaos import damage, kills, sharing, soak
+from tests.chaos import damage, kills, sharing, small_disks, soak
 from tests.chaos.disks import fail_everywhere
 from tests.chaos.faults import ERRORS
 from tests.chaos.kills import Death
@@ -62,7 +63,7 @@ def kill_sweeps(arguments: argparse.Namespace) -> Part:
 
 
 def disk_sweeps(arguments: argparse.Namespace) -> Part:
-    """See the head of `disks`."""
+    """See the heads of `disks` and `small_disks`."""
     rounds = 0
     for name in ("sequence", "fan_out", "retries", "sleeps", "remote", "catches", "values"):
         for error in ERRORS:
@@ -76,6 +77,12 @@ def disk_sweeps(arguments: argparse.Namespace) -> Part:
                 if wrong:
                     yield f"  {name}, {error}", wrong
     yield f"disks that fail: {rounds} runs, one for each statement that failed", []
+    kinds = small_disks.kinds_here()
+    for kind in small_disks.KINDS.keys() - kinds:
+        yield f"  NOT TRIED: {kind}, which cannot be mounted here", []
+    if kinds:
+        figures = small_disks.sweep(arguments.rounds, arguments.seed, kinds)
+        yield f"disks that are full: {figures}", figures.wrong
 
 
 def damages(arguments: argparse.Namespace) -> Part:
@@ -107,6 +114,7 @@ def main(given: list[str]) -> int:
     parser.add_argument("parts", nargs="*", help="which parts (all)")
     parser.add_argument("--soak", action="store_true", help="the soak alone")
     parser.add_argument("--minutes", type=float, default=2, help="of the soak (2)")
+    parser.add_argument("--rounds", type=int, default=200, help="on small disks (200)")
     parser.add_argument("--files", type=int, default=1000, help="that are damaged (1000)")
     parser.add_argument("--runs", type=int, default=2500, help="of each process of the crowd (2500)")
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn (0)")
