@@ -32,6 +32,7 @@ from typing import Any, cast
 from resonate.protocol import (
     CLOCK_STEP_MS,
     ID_LIMIT,
+    INTEGER_LIMIT,
     NOTHING,
     RESIDENT_LIMIT,
     SEARCH_LIMIT,
@@ -51,6 +52,7 @@ from resonate.protocol import (
     DropTask,
     GetPromise,
     GetSchedule,
+    GetTask,
     Heartbeat,
     Lease,
     ListDescendants,
@@ -176,6 +178,7 @@ class Machine(Tables):
         self._descendants.setdefault(origin_of(record), []).append(record.id)
         if record.target is not None:
             task = TaskRecord(f"__invoke:{record.id}", "invoke", record.id, record.id, record.target, record.timeout, now)
+            task.head = operation.head
             self._add_task(task)
             if sends:
                 if operation.not_before > now:
@@ -346,17 +349,22 @@ class Machine(Tables):
                 self.messages.append(NotifyMessage(callback.recv, record))
                 continue
             task_id = self._free_task_id(callback.id)
-            self._add_task(TaskRecord(task_id, "resume", callback.root, record.id, callback.recv, callback.timeout, now))
+            task = TaskRecord(task_id, "resume", callback.root, record.id, callback.recv, callback.timeout, now)
+            task.head = callback.head
+            self._add_task(task)
             self._send_next(callback.root, now)
 
     # ---- callbacks and subscriptions -----------------------------------------------------------------------------------------------
 
     def _register_callback(self, operation: RegisterCallback, now: int) -> tuple[PromiseRecord, CallbackRecord | None]:
         record = self._promise(operation.promise)
+        if operation.lease is not None:
+            self._check_lease(operation.lease)
         if operation.root == record.id:
             raise refusal(40000, f"promise {record.id} cannot wait for itself")
         callback_id = f"__resume:{operation.root}:{record.id}"
         callback = CallbackRecord(callback_id, "resume", record.id, operation.root, operation.recv, operation.timeout, now)
+        callback.head = operation.head
         return self._listen(record, callback)
 
     def _subscribe(self, operation: Subscribe, now: int) -> tuple[PromiseRecord, CallbackRecord | None]:
@@ -412,6 +420,9 @@ class Machine(Tables):
         leaf = self._promise(task.promise) if task.kind == "resume" else None
         return Claimed(root, leaf, Lease(task.root, task.id, task.counter))
 
+    def _get_task(self, operation: GetTask, now: int) -> TaskRecord:
+        return replace(self._task(operation.id))
+
     def _complete(self, operation: CompleteTask, now: int) -> TaskRecord:
         task = self._task(operation.id)
         if task.state in ("COMPLETED", "TIMEDOUT"):
@@ -421,6 +432,7 @@ class Machine(Tables):
         if task.counter != operation.counter:
             raise refusal(40308, f"task {task.id} has another counter than {operation.counter}")
         self._end_task(task, now)
+        task.pid = None  # one that ended with its run shows who held it then
         self._send_next(task.root, now)
         return task
 
@@ -510,7 +522,9 @@ class Machine(Tables):
             return
 
     def _send(self, task: TaskRecord) -> None:
-        message = TaskMessage(task.recv, cast("Any", task.kind), task.id, task.counter, task.root, task.timeout, task.created_on)
+        message = TaskMessage(
+            task.recv, cast("Any", task.kind), task.id, task.counter, task.root, task.timeout, task.created_on, task.head
+        )
         self.messages.append(message)
 
     def _claim(self, task: TaskRecord, pid: str, ttl: int, now: int) -> None:
@@ -604,12 +618,9 @@ class Machine(Tables):
             return
         tags = {**schedule.promise_tags, "resonate:schedule": schedule_id, "resonate:invocation": "true"}
         target, timer, not_before = read_tags(tags)
-        self._create(
-            CreatePromise(
-                promise_id, due + schedule.promise_timeout, None, False, schedule.promise_param, tags, target, timer, not_before=not_before
-            ),
-            now,
-        )
+        timeout = min(due + schedule.promise_timeout, INTEGER_LIMIT)
+        create = CreatePromise(promise_id, timeout, None, False, schedule.promise_param, tags, target, timer, not_before=not_before)
+        self._create(create, now)
 
 
 def _no_cron(cron: str, after: int) -> int:
@@ -674,6 +685,7 @@ _RULES: dict[type, Callable[[Any, Any, int], Any]] = {
     Subscribe: Machine._subscribe,
     Park: Machine._park,
     ClaimTask: Machine._claim_task,
+    GetTask: Machine._get_task,
     CompleteTask: Machine._complete,
     DropTask: Machine._drop,
     Heartbeat: Machine._heartbeat,

@@ -86,6 +86,8 @@ ID_LIMIT = 32_768
 """Characters of an id. A child's id is longer than its parent's, so this also bounds how deep calls can nest."""
 TIMEOUT_LIMIT_MS = 253_402_329_599_000
 """The latest deadline there is (the last second of the year 9999), as the servers have it."""
+INTEGER_LIMIT = 2**63 - 1
+"""The largest number that the servers' protocols, and the columns of a file, can hold."""
 
 # ---- records -----------------------------------------------------------------------------------------------------------------
 
@@ -165,6 +167,8 @@ class TaskRecord:
     expires_at: int = 0
     completed_on: int | None = None
     not_before: int = 0
+    head: dict[str, str] | None = None
+    """Trace context of the request that it comes from, for whoever gets the message."""
     number: int = 0
     """Its place in the order of creation, counted by the store."""
 
@@ -200,6 +204,8 @@ class CallbackRecord:
     recv: str
     timeout: int
     created_on: int
+    head: dict[str, str] | None = None
+    """As a task's."""
 
 
 # ---- operations: what the runtime asks of a store ------------------------------------------------------------------------------
@@ -223,6 +229,8 @@ class CreatePromise:
     """Its invoke task is not sent before this time."""
     at: int = 0
     """When it was asked for, where that was before it is carried out."""
+    head: dict[str, str] | None = None
+    """Trace context that the message of its task is to carry."""
 
 
 @dataclass(slots=True)
@@ -297,6 +305,9 @@ class RegisterCallback:
     root: str
     recv: str
     timeout: int
+    lease: Lease | None = None
+    head: dict[str, str] | None = None
+    """Trace context that the message of its task is to carry."""
 
 
 @dataclass(slots=True)
@@ -332,6 +343,13 @@ class ClaimTask:
     ttl: int
     adopt: bool = False
     """A claim that this process holds already is given again: the reply to the first may have been lost on the way."""
+
+
+@dataclass(slots=True)
+class GetTask:
+    """Answer: TaskRecord as it is now; 40403 when there is none."""
+
+    id: str
 
 
 @dataclass(slots=True)
@@ -440,6 +458,7 @@ Operation = (
     | Subscribe
     | Park
     | ClaimTask
+    | GetTask
     | CompleteTask
     | DropTask
     | Heartbeat
@@ -476,6 +495,7 @@ class TaskMessage:
     root: str
     timeout: int = 0
     created_on: int = 0
+    head: dict[str, str] | None = None
 
 
 @dataclass(slots=True)

@@ -7,7 +7,6 @@ in SDK 0.6.7); of several, the one that is addressed.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
@@ -16,7 +15,6 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
 
 from resonate import cron
 from resonate.errors import ResonateStoreError, StoreDamaged, StoreUnavailable
@@ -54,7 +52,7 @@ from resonate.stores.promises import PromiseStore
 from resonate.stores.schedules import ScheduleStore
 from resonate.stores.tasks import TaskStore
 from resonate.timers import Timers
-from resonate.wire.legacy import address_of, message_to_wire
+from resonate.wire.legacy import address_of, message_to_wire, poll_address
 
 logger = logging.getLogger("resonate")
 
@@ -240,7 +238,7 @@ class LocalStore:
 
     def connect(self, source: MessageSource) -> None:
         """Hand messages to `source.enqueue` from now on, in the form that a server sends them."""
-        address = _address(source.unicast, None)
+        address = poll_address(source.unicast, None)
         if address is None:
             raise ValueError(f"{source.unicast} is no address of a message source")
         _, group, own_id = address
@@ -254,7 +252,7 @@ class LocalStore:
     def disconnect(self, source: MessageSource) -> None:
         """Hand no more messages to a source."""
         self._sources.pop(source.unicast, None)
-        address = (_address(source.unicast, None) or ("", "", ""))[1:]
+        address = (poll_address(source.unicast, None) or ("", "", ""))[1:]
         with self._lock:
             self._receivers = tuple(each for each in self._receivers if each[:2] != address)
 
@@ -338,7 +336,7 @@ class LocalStore:
         return None if address is None else self._addressed(address)
 
     def _addressee(self, recv: str) -> tuple[str, str, str] | None:
-        return _physical(recv) or _address(self.targets.get(recv) or address_of(recv))
+        return poll_address(self.targets.get(recv) or (recv if recv.startswith("{") else address_of(recv)))
 
     def _addressed(self, address: tuple[str, str, str]) -> Receiver | None:
         cast, group, wanted = address
@@ -400,30 +398,6 @@ def _with_values(thing: Any, change: Callable[[Any], Any]) -> Any:
     if type(thing) in (list, tuple):
         return type(thing)(_with_values(each, change) for each in thing)
     return thing
-
-
-def _physical(recv: str) -> tuple[str, str, str] | None:
-    """The same of an address in JSON, `{"type": "poll", "data": {"cast": "any", "group": "g", "id": "w"}}`."""
-    if not recv.startswith("{"):
-        return None
-    try:
-        shown = json.loads(recv)
-        data = shown["data"] if shown["type"] == "poll" else {}
-        return str(data.get("cast") or "any"), str(data["group"]), str(data.get("id") or "")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None  # no address at all: it reaches nobody
-
-
-def _address(recv: str, schemes: tuple[str, ...] | None = ("poll", "local")) -> tuple[str, str, str] | None:
-    """(`any` or `uni`, group, id) of an address as `poll://any@group/id`; None when it is none, or of another scheme."""
-    try:
-        parts = urlsplit(recv)
-    except ValueError:  # as `poll://any@[`
-        return None
-    if schemes is not None and parts.scheme not in schemes:
-        return None
-    cast, _, group = parts.netloc.rpartition("@")
-    return cast or "any", unquote(group), unquote(parts.path.removeprefix("/"))
 
 
 _STORES: weakref.WeakSet[LocalStore] = weakref.WeakSet()

@@ -30,7 +30,7 @@ FORGET = (
 )
 OPEN_STATES = ("INIT", "ENQUEUED", "CLAIMED")
 _TASK_FIELDS = tuple(TaskRecord.__slots__[1:-1])
-_CALLBACK_FIELDS = ("kind", "root", "recv", "timeout", "created_on")
+_CALLBACK_FIELDS = ("kind", "root", "recv", "timeout", "created_on", "head")
 _SCHEDULE_FIELDS = tuple(ScheduleRecord.__slots__[1:])
 
 Row = tuple[Any, ...]

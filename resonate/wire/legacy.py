@@ -6,13 +6,15 @@ import base64
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from resonate.protocol import NOTHING, TIMEOUT_LIMIT_MS, Encoded, Message, NotifyMessage, PromiseRecord, TaskMessage
 
 INVOKE = "resonate:invoke"
 TIMEOUT = "resonate:timeout"
 DELAY = "resonate:delay"
+_ANY_BYTES = "surrogateescape"
+"""Data on the wire is any bytes; those that are no text become half surrogates, and come back as they were."""
 
 
 def tags_of(record: PromiseRecord) -> dict[str, str]:
@@ -63,6 +65,33 @@ def address_of(target: str) -> str:
     return target if parts.scheme and parts.netloc else f"poll://any@{target}"
 
 
+def poll_address(recv: str, schemes: tuple[str, ...] | None = ("poll", "local")) -> tuple[str, str, str] | None:
+    """(`any` or `uni`, group, id) of an address as text or as JSON; None when it is none, or of another scheme.
+
+    >>> poll_address("poll://any@workers/w1"), poll_address('{"type": "poll", "data": {"group": "workers"}}')
+    (('any', 'workers', 'w1'), ('any', 'workers', ''))
+    """
+    if recv.startswith("{"):
+        return _physical_address(recv)
+    try:
+        parts = urlsplit(recv)
+    except ValueError:  # as `poll://any@[`
+        return None
+    if schemes is not None and parts.scheme not in schemes:
+        return None
+    cast, _, group = parts.netloc.rpartition("@")
+    return cast or "any", unquote(group), unquote(parts.path.removeprefix("/"))
+
+
+def _physical_address(recv: str) -> tuple[str, str, str] | None:
+    try:
+        shown = json.loads(recv)
+        data = shown["data"] if shown["type"] == "poll" else {}
+        return str(data.get("cast") or "any"), str(data["group"]), str(data.get("id") or "")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None  # no address at all: it reaches nobody
+
+
 # ---- JSON --------------------------------------------------------------------------------------------------------------------------
 
 
@@ -95,7 +124,7 @@ def _value_to_wire(value: Encoded) -> dict[str, Any]:
     headers, data = value
     shown: dict[str, Any] = {"headers": headers} if headers else {}
     if data is not None:
-        shown["data"] = base64.b64encode(data.encode()).decode("ascii")
+        shown["data"] = base64.b64encode(data.encode("utf-8", _ANY_BYTES)).decode("ascii")
     return shown
 
 
@@ -103,18 +132,24 @@ def _value_from_wire(shown: Mapping[str, Any] | None) -> Encoded:
     if not shown:
         return NOTHING
     data = shown.get("data")
-    return shown.get("headers") or None, None if data is None else base64.b64decode(data, validate=True).decode()
+    return shown.get("headers") or None, None if data is None else base64.b64decode(data, validate=True).decode("utf-8", _ANY_BYTES)
 
 
-def message_to_wire(message: Message) -> dict[str, Any]:
-    """A message as a message source carries it."""
+def message_to_wire(message: Message, base: str | None = None) -> dict[str, Any]:
+    """A message as a message source carries it; with links where the server's address is given."""
     if isinstance(message, NotifyMessage):
         return {"type": "notify", "promise": promise_to_wire(message.promise)}
     task = {
         "id": message.id, "counter": message.counter, "timeout": message.timeout, "rootPromiseId": message.root,
         "createdOn": message.created_on,
     }  # fmt: skip
-    return {"type": message.kind, "task": task}
+    shown: dict[str, Any] = {"type": message.kind, "task": task}
+    if base is not None:
+        place = f"{message.id}/{message.counter}"
+        shown["href"] = {"base": base, **{verb: f"{base}/tasks/{verb}/{place}" for verb in ("claim", "complete", "heartbeat")}}
+    if message.head:
+        shown["head"] = message.head
+    return shown
 
 
 def message_from_wire(shown: Mapping[str, Any], recv: str) -> Message | None:
@@ -127,7 +162,7 @@ def message_from_wire(shown: Mapping[str, Any], recv: str) -> Message | None:
         task = shown["task"]
         return TaskMessage(
             recv, shown["type"], str(task["id"]), int(task["counter"]), str(task.get("rootPromiseId") or ""),
-            int(task.get("timeout") or 0), int(task.get("createdOn") or 0),
+            int(task.get("timeout") or 0), int(task.get("createdOn") or 0), shown.get("head"),
         )  # fmt: skip
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"this is no message: {error!r} in {str(shown)[:80]}") from None

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from benches import DEFAULT, SETTLES, Bench, refusal, shown
+from benches import DEFAULT, SETTLES, Bench, code_of, refusal, shown
+
+from resonate.protocol import Lease, RegisterCallback
 
 WAITS = {
     "callback": lambda bench, promise, who="r": bench.promises.callback(promise, who, DEFAULT, bench.far),
@@ -144,3 +146,13 @@ def test_runs_whose_ids_read_alike_are_both_resumed(bench: Bench) -> None:
         root, leaf = bench.tasks.claim(message["task"]["id"], 1, "w1", 1000)
         resumed.append((root.id, leaf.id))
     assert sorted(resumed) == [("a", "b:c"), ("a:b", "c")]
+
+
+def test_a_callback_can_be_fenced(bench: Bench) -> None:
+    """One that names a lease is registered only while that lease is held."""
+    bench.claimed("r")
+    bench.create("leaf")
+    held, lost = Lease("r", "__invoke:r", 1), Lease("r", "__invoke:r", 2)
+    refused, made = bench.store.call([RegisterCallback("leaf", "r", DEFAULT, bench.far, lease) for lease in (lost, held)])
+    assert code_of(refused) == 41200
+    assert made[1].id == "__resume:r:leaf"

@@ -198,3 +198,10 @@ def test_schedules_do_not_disturb_each_other(bench: Bench) -> None:
     bench.schedules.delete("b")
     bench.advance(20_000)
     assert sorted(promise.id[0] for promise in made(bench)) == ["a", "a", "c", "c"]
+
+
+def test_no_deadline_is_too_far_to_be_kept(bench: Bench) -> None:
+    """The promise of a schedule whose timeout leads beyond the largest number gets that as its deadline."""
+    bench.schedules.create("s", EVERY, "p", 2**63 - 1)
+    bench.advance(11_000)
+    assert bench.promises.get("p").timeout == 2**63 - 1

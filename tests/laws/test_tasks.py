@@ -6,7 +6,9 @@ from itertools import product
 from typing import Any
 
 import pytest
-from benches import DEFAULT, HOUR_MS, Bench, refusal
+from benches import DEFAULT, HOUR_MS, Bench, code_of, refusal
+
+from resonate.protocol import CompleteTask, CreatePromise, GetTask, RegisterCallback
 
 CLAIM_WINDOW_MS = 60_000
 RETRY_MS = 15_000
@@ -333,3 +335,42 @@ def test_a_delayed_task_can_be_claimed(bench: Bench) -> None:
     bench.tasks.claim("__invoke:r", 1, "w1", HOUR_MS)
     bench.advance(6000)
     assert bench.messages() == []
+
+
+def ask(bench: Bench, operation: Any) -> Any:
+    """What the store answers to an operation, or the code with which it refuses it."""
+    (answer,) = bench.store.call([operation])
+    return code_of(answer) if isinstance(answer, Exception) else answer
+
+
+def test_a_task_can_be_looked_at(bench: Bench) -> None:
+    """Looking at a task tells its state, and is no part of it: what was seen does not change with the task."""
+    assert ask(bench, GetTask("__invoke:r")) == 40403
+    bench.claimed("r", pid="w1")
+    seen = ask(bench, GetTask("__invoke:r"))
+    bench.tasks.complete("__invoke:r", 1)
+    assert (seen.state, seen.pid, seen.counter, seen.root) == ("CLAIMED", "w1", 1, "r")
+    assert ask(bench, GetTask("__invoke:r")).state == "COMPLETED"
+
+
+def test_a_task_that_its_holder_completed_has_none_any_more(bench: Bench) -> None:
+    """A completed task names no holder; one that ended with its run names the one that it had then."""
+    bench.claimed("r")
+    assert ask(bench, CompleteTask("__invoke:r", 1)).pid is None
+    bench.claimed("other", pid="w2")
+    bench.promises.resolve("other")
+    assert ask(bench, CompleteTask("__invoke:other", 1)).pid == "w2"
+
+
+def test_trace_context_goes_from_the_request_to_the_message(bench: Bench) -> None:
+    """The message of an invoke task carries what came with its promise, and that of a resume task what came with its callback."""
+    ask(bench, CreatePromise("r", bench.far, tags={"resonate:invoke": DEFAULT}, target=DEFAULT, head={"traceparent": "1"}))
+    first = bench.messages()
+    bench.tasks.claim("__invoke:r", 1, "w1", 30_000)
+    bench.create("leaf")
+    ask(bench, RegisterCallback("leaf", "r", DEFAULT, bench.far, head={"traceparent": "2"}))
+    if bench.restart is not None:
+        bench.restart()
+    bench.tasks.complete("__invoke:r", 1)
+    bench.promises.resolve("leaf")
+    assert [message["head"]["traceparent"] for message in first + bench.messages()] == ["1", "2"]
