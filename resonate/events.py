@@ -1,7 +1,8 @@
-"""What observers see of a run: frozen facts.
+"""What observers see of a run: facts, which nobody changes.
 
 Every fact is emitted after the store has acknowledged what it tells, and holds plain text and numbers only: no live object of a
-run ever reaches an observer. `observers.Subscription` is how they are read.
+run ever reaches an observer. `observers.Subscription` is how they are read. (`frozen=True` would make each of them cost four times as
+much, and there are three for each step.)
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from resonate.protocol import Kind
 FinalState = Literal["resolved", "rejected", "canceled", "timedout"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Event:
     """One fact. `run` is the id of the outermost run it belongs to, `id` the promise it is about, `at` seconds since the epoch."""
 
@@ -23,7 +24,7 @@ class Event:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class PromiseCreated(Event):
     """A promise exists. `arguments` are (name, short text) pairs; `parent` is None for a run that was launched from outside."""
 
@@ -34,7 +35,7 @@ class PromiseCreated(Event):
     timeout_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class AttemptStarted(Event):
     """The function behind the promise is about to be called. `attempt` counts from 1; `limit` is None where there is none."""
 
@@ -42,7 +43,7 @@ class AttemptStarted(Event):
     limit: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class RetryScheduled(Event):
     """Attempt number `attempt` failed with `error`; the next one starts at `due` (seconds since the epoch)."""
 
@@ -52,7 +53,7 @@ class RetryScheduled(Event):
     error: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class PromiseSettled(Event):
     """The promise has its final state. `recovered` says that its outcome came from the store and its function was not run."""
 
@@ -61,24 +62,24 @@ class PromiseSettled(Event):
     error: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class RunSuspended(Event):
     """Nothing of the run `id` can go on before one of these promises settles; it holds neither worker nor lease."""
 
     waiting_for: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class RunResumed(Event):
     """A promise that the run waited for has settled and the run goes on."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class LeaseLost(Event):
     """Another worker owns the run now; this process has dropped it without settling anything."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class RunHalted(Event):
     """The code makes another call than the one recorded under an id: the run `id` waits, unsettled, for the code that it began with."""
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from resonate.protocol import LABEL_ARGUMENT_LIMIT, LABEL_TEXT_LIMIT
 
+_SHORT = frozenset((bool, float, type(None)))
+_SMALL = 10**12
 _repr = reprlib.Repr()
 _repr.maxlevel, _repr.maxstring, _repr.maxother = 3, LABEL_TEXT_LIMIT, LABEL_TEXT_LIMIT
 _repr.maxlist = _repr.maxtuple = _repr.maxset = _repr.maxfrozenset = _repr.maxdict = 6
@@ -20,6 +22,8 @@ def short_text(value: Any, limit: int = LABEL_TEXT_LIMIT) -> str:
     ('[1, 2, 3]', 'None')
     """
     try:
+        if type(value) in _SHORT or (type(value) is int and -_SMALL < value < _SMALL):
+            return repr(value)
         if type(value) is str and len(value) > limit:
             value = value[:limit]  # the rest would not be shown
         shape = getattr(value, "shape", None)
@@ -37,6 +41,8 @@ def label_arguments(func: Callable[..., Any] | None, args: tuple[Any, ...], kwar
     >>> label_arguments(lambda ctx, day: None, (3,), {"fast": True})
     (('day', '3'), ('fast', 'True'))
     """
+    if not args and not kwargs:
+        return ()
     code = getattr(func, "__code__", None)
     names = code.co_varnames[1 : code.co_argcount] if code is not None else ()
     labels = [(names[index] if index < len(names) else "", short_text(each)) for index, each in enumerate(args[:LABEL_ARGUMENT_LIMIT])]
