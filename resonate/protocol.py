@@ -82,6 +82,8 @@ STORE_RETRY_S = 1.0
 """What a file could not take is offered to it again after this time."""
 SEARCH_LIMIT = 100
 """Promises or schedules on one page of a search, at most."""
+PAGE_LIMIT = 1_000
+"""Promises, fenced tasks or schedules on one page of a search in the order of ids, at most."""
 ID_LIMIT = 32_768
 """Characters of an id. A child's id is longer than its parent's, so this also bounds how deep calls can nest."""
 TIMEOUT_LIMIT_MS = 253_402_329_599_000

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from resonate.errors import StoreDamaged, StoreUnavailable
-from resonate.protocol import BUSY_SLICE_S, BUSY_WAIT_LIMIT_S, FILE_CHECK_S, JOURNAL_LIMIT, PromiseRecord, TaskRecord
+from resonate.protocol import BUSY_SLICE_S, BUSY_WAIT_LIMIT_S, FILE_CHECK_S, FRESH_LIMIT, JOURNAL_LIMIT, PromiseRecord, TaskRecord
 from resonate.stores.rows import (
     FORGET,
     PUT_CALLBACK,
@@ -405,7 +405,11 @@ class PromiseFile:
 
     def keep(self, promises: Iterable[PromiseRecord]) -> None:
         """They are in the file already."""
-        self._fresh.clear()
+        if len(self._fresh) > FRESH_LIMIT:
+            self._fresh.clear()
+        for promise_id in (record.id for record in promises):
+            for root in [root for root in self._fresh if promise_id.startswith(f"{root}.")]:
+                del self._fresh[root]
 
     def keep_tasks(self, tasks: Iterable[TaskRecord]) -> None:
         """They are in the file already."""
