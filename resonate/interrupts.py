@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import threading
+from signal import SIGINT
 from types import FrameType
 from typing import Any
+
+try:  # what `signal` is made of: twenty times as fast, because it makes no enum of each handler
+    from _signal import getsignal, signal  # type: ignore[import-not-found]
+except ImportError:
+    from signal import getsignal, signal
 
 
 class Uninterrupted:
@@ -23,13 +28,13 @@ class Uninterrupted:
         self._previous: Any = None
         if threading.current_thread() is threading.main_thread():
             self._came: list[tuple[int, FrameType | None]] = []
-            handler = signal.getsignal(signal.SIGINT)
+            handler = getsignal(SIGINT)
             if callable(handler):
                 self._previous = handler
-                signal.signal(signal.SIGINT, lambda number, frame: self._came.append((number, frame)))
+                signal(SIGINT, lambda number, frame: self._came.append((number, frame)))
 
     def __exit__(self, *_: object) -> None:
         if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
+            signal(SIGINT, self._previous)
             if self._came:
                 self._previous(*self._came[0])
