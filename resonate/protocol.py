@@ -68,6 +68,8 @@ FILE_CHECK_S = 0.05
 """How often it is looked whether a file that is not waited for (`fast`) is still where it was."""
 BUSY_WAIT_LIMIT_S = 60.0
 """How long a process waits for a file that others have locked before it says so."""
+FRESH_LIMIT = 16
+"""Of how many runs a file remembers, when others are put away, that nothing below their ids is in it alone."""
 JOURNAL_LIMIT = 50_000
 """Changes that a file keeps for other processes; one that has missed more loads the file anew."""
 DEFERRED_LIMIT = 256
