@@ -237,7 +237,11 @@ class Tables:
                 del self.promises[record.id]
         if len(self._over_tasks) > self._resident_limit:
             ids = [self._over_tasks.popleft() for _ in range(min(PUT_AWAY_LIMIT, len(self._over_tasks)))]
-            self._archive.keep_tasks([self.tasks.pop(each) for each in ids])
+            known = (self.tasks.get(each) for each in ids)  # some were pruned, and perhaps made anew
+            over = {task.id: task for task in known if task is not None and task.state not in OPEN}
+            for task_id in over:
+                del self.tasks[task_id]
+            self._archive.keep_tasks(over.values())
         self.is_crowded = self._settled > self._resident_limit or len(self._over_tasks) > self._resident_limit
 
     def _put_away_run(self, origin: str, away: list[PromiseRecord]) -> None:

@@ -30,11 +30,13 @@ from resonate.protocol import (
     ListDescendants,
     Park,
     PromiseRecord,
+    Prune,
     RegisterCallback,
     SettlePromise,
     Subscribe,
     TaskMessage,
 )
+from resonate.stores.archive import Archive
 
 FAR = 10_000_000
 ADDRESS = "poll://any@default/w1"
@@ -401,3 +403,23 @@ def test_the_heaps_stay_in_proportion_to_what_is_alive() -> None:
     assert len(machine._deadline_heap) <= 200
     assert len(machine._task_heap) <= 200
     assert machine._open_tasks == {} == machine._held
+
+
+def test_what_was_pruned_is_not_put_away() -> None:
+    """Putting away what is over neither misses the tasks of runs that were pruned, nor takes a run's task that was made anew since."""
+    machine = Machine(None, Archive(), resident_limit=3)
+
+    def run(name: str, now: int) -> None:
+        machine.apply(CreateLeased(CreatePromise(name, FAR, name, target="poll://any@g"), "w1", 1000), now)
+
+    for name in ("pruned", "anew"):
+        run(name, 0)
+        machine.apply(SettlePromise(name, "RESOLVED"), 0)
+    assert sorted(machine.apply(Prune(1), 1)) == ["anew", "pruned"]
+    run("anew", 2)
+    for number in range(8):
+        run(f"p{number}", 3)
+        machine.apply(SettlePromise(f"p{number}", "RESOLVED"), 3)
+        machine.put_away()
+    assert machine.held_by("w1") == [DropTask("__invoke:anew", 1)]
+    assert len(machine.tasks) < 8
