@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable
 from typing import Any
 
+import agreement
 import pytest
 from benches import DEFAULT, START_MS, Bench, code_of, shown
 from model import Fields, Model, Refused
 
 from resonate.errors import ResonateStoreError
+from resonate.stores import file
+from resonate.stores.file import PromiseFile
+from resonate.tables import Tables
 
 RUNS, STEPS = int(os.environ.get("LAW_RUNS", "16")), 350
 Call = tuple[str, Fields]
@@ -286,3 +291,61 @@ def whole_state(model: Model) -> list[Call]:
     """Calls that together show everything a store shows."""
     reads: list[Call] = [("promises.get", {"id": each}) for each in model.promises]
     return reads + [("schedules.get", {"id": each}) for each in model.schedules] + [("tasks.heartbeat", {"pid": pid}) for pid in "vw"]
+
+
+# ---- two stores side by side: see `agreement` -------------------------------------------------------------------------------------------
+
+
+def test_the_store_in_a_file_agrees_with_the_one_in_memory() -> None:
+    """Every answer, every refusal's code, every message and the whole state are the same; `make sim` walks further."""
+    assert agreement.not_met(agreement.walks(range(4), 1_500)) == []
+
+
+def a_row_loses_how_long_a_lease_is(patch: pytest.MonkeyPatch) -> None:
+    before = file.task_row
+    patch.setattr(file, "task_row", lambda task: before(agreement.replace(task, ttl=0, number=task.number)))
+
+
+def who_waits_is_not_written_down(patch: pytest.MonkeyPatch) -> None:
+    before = PromiseFile.write
+
+    def write(self: PromiseFile, changes: Any) -> None:
+        changes.callbacks = {key: callback for key, callback in changes.callbacks.items() if callback is None}
+        before(self, changes)
+
+    patch.setattr(PromiseFile, "write", write)
+
+
+def another_process_does_not_learn_of_settlements(patch: pytest.MonkeyPatch) -> None:
+    before = Tables.install_promise
+    patch.setattr(Tables, "install_promise", lambda self, record: before(self, record) if record.state == "PENDING" else None)
+
+
+def what_was_pruned_is_found_again(patch: pytest.MonkeyPatch) -> None:
+    before = PromiseFile.forget
+    patch.setattr(PromiseFile, "forget", lambda self, origin: before(self, origin) if origin[-1] != "7" else None)
+
+
+def a_timer_that_was_loaded_times_out(patch: pytest.MonkeyPatch) -> None:
+    before = file.promise_of
+
+    def promise_of(row: Any) -> Any:
+        record = before(row)
+        return record if record.timer is False else agreement.replace(record, timer=False)
+
+    patch.setattr(file, "promise_of", promise_of)
+
+
+FAULTS = (
+    a_row_loses_how_long_a_lease_is, who_waits_is_not_written_down, another_process_does_not_learn_of_settlements,
+    what_was_pruned_is_found_again, a_timer_that_was_loaded_times_out,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("plant", FAULTS)
+def test_a_planted_fault_of_the_file_is_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file store does something else, a walk finds it, and says where in few words."""
+    plant(monkeypatch)
+    with pytest.raises(agreement.Divergence, match=r"seed \d+, step \d+: ") as found:
+        agreement.walks(range(10), 1_000)
+    assert len(str(found.value)) < 4_000
