@@ -8,7 +8,19 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from resonate.protocol import NOTHING, TIMEOUT_LIMIT_MS, Encoded, Message, NotifyMessage, PromiseRecord, TaskMessage
+from resonate.protocol import (
+    NOTHING,
+    TIMEOUT_LIMIT_MS,
+    CallbackRecord,
+    CreatePromise,
+    Encoded,
+    Message,
+    NotifyMessage,
+    PromiseRecord,
+    ScheduleRecord,
+    TaskMessage,
+    TaskRecord,
+)
 
 INVOKE = "resonate:invoke"
 TIMEOUT = "resonate:timeout"
@@ -17,7 +29,7 @@ _ANY_BYTES = "surrogateescape"
 """Data on the wire is any bytes; those that are no text become half surrogates, and come back as they were."""
 
 
-def tags_of(record: PromiseRecord) -> dict[str, str]:
+def tags_of(record: PromiseRecord | CreatePromise) -> dict[str, str]:
     """All tags of a promise as the legacy protocol shows them: the user's, overridden by the system's of the same name."""
     tags = dict(record.tags or {})
     lineage = record.lineage
@@ -98,7 +110,7 @@ def _physical_address(recv: str) -> tuple[str, str, str] | None:
 def promise_to_wire(record: PromiseRecord) -> dict[str, Any]:
     """A promise as JSON; absent members are left out."""
     shown = {
-        "id": record.id, "state": record.state, "param": _value_to_wire(record.param), "value": _value_to_wire(record.value),
+        "id": record.id, "state": record.state, "param": value_to_wire(record.param), "value": value_to_wire(record.value),
         "timeout": record.timeout, "idempotencyKeyForCreate": record.key_for_create,
         "idempotencyKeyForComplete": record.key_for_complete, "tags": tags_of(record) or None, "createdOn": record.created_on,
         "completedOn": record.completed_on,
@@ -112,7 +124,7 @@ def promise_from_wire(shown: Mapping[str, Any]) -> PromiseRecord:
         tags = dict(shown.get("tags") or {})
         target, timer, _ = read_tags(tags)
         return PromiseRecord(
-            shown["id"], shown["state"], int(shown["timeout"]), _value_from_wire(shown.get("param")), _value_from_wire(shown.get("value")),
+            shown["id"], shown["state"], int(shown["timeout"]), value_from_wire(shown.get("param")), value_from_wire(shown.get("value")),
             tags, target, timer, int(shown.get("createdOn") or 0), shown.get("completedOn"), shown.get("idempotencyKeyForCreate"),
             shown.get("idempotencyKeyForComplete"),
         )  # fmt: skip
@@ -120,7 +132,8 @@ def promise_from_wire(shown: Mapping[str, Any]) -> PromiseRecord:
         raise ValueError(f"this is no promise: {error!r} in {str(shown)[:80]}") from None
 
 
-def _value_to_wire(value: Encoded) -> dict[str, Any]:
+def value_to_wire(value: Encoded) -> dict[str, Any]:
+    """What is stored of a value as JSON; empty where nothing is."""
     headers, data = value
     shown: dict[str, Any] = {"headers": headers} if headers else {}
     if data is not None:
@@ -128,11 +141,41 @@ def _value_to_wire(value: Encoded) -> dict[str, Any]:
     return shown
 
 
-def _value_from_wire(shown: Mapping[str, Any] | None) -> Encoded:
+def value_from_wire(shown: Mapping[str, Any] | None) -> Encoded:
+    """The same from JSON. ValueError where the data is no base64."""
     if not shown:
         return NOTHING
     data = shown.get("data")
     return shown.get("headers") or None, None if data is None else base64.b64decode(data, validate=True).decode("utf-8", _ANY_BYTES)
+
+
+def task_to_wire(task: TaskRecord) -> dict[str, Any]:
+    """A task as JSON; its state, lease and address are not shown."""
+    shown = {
+        "id": task.id, "counter": task.counter, "timeout": task.timeout, "rootPromiseId": task.root, "processId": task.pid,
+        "createdOn": task.created_on, "completedOn": task.completed_on,
+    }  # fmt: skip
+    return {name: value for name, value in shown.items() if value is not None}
+
+
+def callback_to_wire(callback: CallbackRecord) -> dict[str, Any]:
+    """A callback or subscription as JSON; the servers leave the run that waits empty."""
+    return {
+        "id": callback.id, "promiseId": callback.promise, "rootPromiseId": "", "timeout": callback.timeout,
+        "createdOn": callback.created_on,
+    }  # fmt: skip
+
+
+def schedule_to_wire(record: ScheduleRecord, *, is_found: bool = False) -> dict[str, Any]:
+    """A schedule as JSON; one that was found by a search lacks what it says of its promises."""
+    shown = {
+        "id": record.id, "desc": record.description or None, "cron": record.cron, "tags": record.tags,
+        "promiseId": "" if is_found else record.promise_id, "promiseTimeout": 0 if is_found else record.promise_timeout,
+        "promiseParam": {} if is_found else value_to_wire(record.promise_param),
+        "promiseTags": None if is_found else record.promise_tags or None, "lastRunTime": record.last_run,
+        "nextRunTime": record.next_run, "idempotencyKey": record.key, "createdOn": record.created_on,
+    }  # fmt: skip
+    return {name: value for name, value in shown.items() if value is not None}
 
 
 def message_to_wire(message: Message, base: str | None = None) -> dict[str, Any]:
