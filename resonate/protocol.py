@@ -92,6 +92,36 @@ TIMEOUT_LIMIT_MS = 253_402_329_599_000
 """The latest deadline there is (the last second of the year 9999), as the servers have it."""
 INTEGER_LIMIT = 2**63 - 1
 """The largest number that the servers' protocols, and the columns of a file, can hold."""
+HEAD_LIMIT = 65_536
+"""Bytes of the head of a request to the development server. An id may stand in it, percent-encoded."""
+HEAD_TIME_LIMIT_S = 10.0
+"""A client has this long for the head of a request."""
+BODY_LIMIT = 16 * 1024 * 1024
+"""Bytes of the body of a request to the development server."""
+BODY_TIME_LIMIT_S = 30.0
+"""A client has this long for the body of a request."""
+IDLE_CONNECTION_LIMIT_S = 75
+"""A connection without a request under way is closed after this time."""
+CONNECTIONS_LIMIT = 2_000
+"""Connections that the development server has at once, listeners among them."""
+REQUESTS_WAITING_LIMIT = 4_096
+"""Requests that may wait for the development server's store."""
+REQUEST_BATCH_LIMIT = 64
+"""How many of them are carried out together."""
+STREAMS_LIMIT = 1_000
+"""Listeners of the development server."""
+STREAM_MESSAGES_LIMIT = 100
+"""Messages that wait for one listener."""
+STREAM_STALL_LIMIT_S = 30.0
+"""A listener that takes nothing for so long is given up."""
+PUSHES_LIMIT = 200
+"""Messages that are being pushed to addresses of workers at once."""
+PUSH_TIME_LIMIT_S = 5.0
+"""A worker has this long to accept the connection by which a message is pushed, and again to read it."""
+SERVER_START_LIMIT_S = 10.0
+"""The development server's start is waited for this long."""
+SERVER_STOP_GRACE_S = 0.3
+"""Replies that are under way when it is stopped have this long."""
 
 # ---- records -----------------------------------------------------------------------------------------------------------------
 

@@ -96,6 +96,7 @@ class LocalStore:
         self._ahead = Ahead()
         self._receivers: tuple[Receiver, ...] = ()
         self._sources: dict[str, MessageSource] = {}
+        self._find_receiver: Callable[[str], Receiver | None] | None = None
         self._timers: Timers | None = None
         self._tick_at: int | None = None
         self._added_routers: list[Router] = []
@@ -256,6 +257,13 @@ class LocalStore:
         with self._lock:
             self._receivers = tuple(each for each in self._receivers if each[:2] != address)
 
+    def route_messages(self, find: Callable[[str], Receiver | None]) -> None:
+        """Ask `find` who gets a message for an address, rather than those who listen here: it may know other kinds of addresses.
+
+        It is asked with the store's lock held, so it must neither block nor call the store; what it gives may.
+        """
+        self._find_receiver = find
+
     def message_source(self, group: str, id: str) -> LocalMessageSource:
         """A message source that receives what this store sends."""
         return LocalMessageSource(self, group, id)
@@ -329,6 +337,8 @@ class LocalStore:
         self._in_turn(Machine.redeliver)
 
     def _receiver(self, recv: str) -> Receiver | None:
+        if self._find_receiver is not None:
+            return self._find_receiver(recv)
         receivers = self._receivers
         if len(receivers) < 2:
             return receivers[0] if receivers else None

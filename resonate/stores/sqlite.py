@@ -429,6 +429,8 @@ class SqliteStore(LocalStore):
         if not self._others:
             return super()._receiver(recv)
         address = self._addressee(recv)
+        if self._find_receiver is not None:
+            return None if address is not None and address[2] in self._others else self._find_receiver(recv)
         return None if address is None or address[2] in self._others else self._addressed(address)
 
     # ---- forks -----------------------------------------------------------------------------------------------------------------------
