@@ -29,8 +29,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, cast
 
+from resonate.fenced_tasks import RULES, FencedTasks
 from resonate.protocol import (
     CLOCK_STEP_MS,
+    EXECUTE_RETRY_MS,
     ID_LIMIT,
     INTEGER_LIMIT,
     NOTHING,
@@ -56,12 +58,12 @@ from resonate.protocol import (
     Heartbeat,
     Lease,
     ListDescendants,
-    NotifyMessage,
     Operation,
     Park,
     PromiseRecord,
     Prune,
     RegisterCallback,
+    ReleaseTask,
     ScheduleRecord,
     SearchPromises,
     SearchSchedules,
@@ -73,7 +75,7 @@ from resonate.protocol import (
     TaskState,
     refusal,
 )
-from resonate.tables import OPEN, Archive, Tables, number_of, origin_of
+from resonate.tables import NOTICES, OPEN, RESTING, Archive, notice_of, number_of, origin_of
 from resonate.wire.legacy import read_tags, tags_of
 
 NextRun = Callable[[str, int], int]
@@ -84,7 +86,7 @@ _SETTLED_WORDS = {"RESOLVED": "resolved", "REJECTED": "rejected", "REJECTED_CANC
 _TEMPLATE = re.compile(r"\{\{\s*\.(id|timestamp)\s*\}\}")
 
 
-class Machine(Tables):
+class Machine(FencedTasks):
     """A promise server without a server. One caller at a time; a refused operation raises `ResonateStoreError` and changes nothing.
 
     >>> machine = Machine()
@@ -131,7 +133,7 @@ class Machine(Tables):
         for ids in self._open_tasks.values():
             for task_id in ids:
                 task = self.tasks[task_id]
-                meant = {"CLAIMED": task.ttl, "ENQUEUED": TASK_CLAIM_WINDOW_MS}.get(task.state, TASK_RETRY_MS)
+                meant = {"CLAIMED": task.ttl, "ENQUEUED": _window_ms(task)}.get(task.state, TASK_RETRY_MS)
                 if task.expires_at > max(now + meant, task.not_before):
                     self._wait_until(task, now + meant)
 
@@ -345,8 +347,11 @@ class Machine(Tables):
 
     def _wake(self, record: PromiseRecord, waiting: dict[str, CallbackRecord], now: int) -> None:
         for callback in sorted(waiting.values(), key=lambda each: each.id):
-            if callback.kind == "notify":
-                self.messages.append(NotifyMessage(callback.recv, record))
+            if callback.kind in NOTICES:
+                self.messages.append(notice_of(callback, record))
+                continue
+            if callback.kind == "await":
+                self._resume(callback.root, now)
                 continue
             task_id = self._free_task_id(callback.id)
             task = TaskRecord(task_id, "resume", callback.root, record.id, callback.recv, callback.timeout, now)
@@ -454,21 +459,28 @@ class Machine(Tables):
         return len(held)
 
     def _delivery_failed(self, operation: DeliveryFailed, now: int) -> None:
-        task = self._task(operation.id)
+        task = self._any_task(operation.id)
         if task.state == "ENQUEUED" and task.counter == operation.counter:
             task.state = "INIT"
             self._active_task.pop(task.root, None)
             self._wait_until(task, now + TASK_RETRY_MS)
 
-    def held_by(self, pid: str) -> list[DropTask]:
+    def held_by(self, pid: str) -> list[DropTask | ReleaseTask]:
         """What gives back every lease that a process holds."""
-        return [DropTask(task_id, self.tasks[task_id].counter) for task_id in self._held.get(pid, ())]
+        held = [self.tasks[task_id] for task_id in self._held.get(pid, ())]
+        return [(ReleaseTask(each.root, each.counter) if each.kind == "execute" else DropTask(each.id, each.counter)) for each in held]
 
     def open_runs(self) -> list[str]:
         """The runs that have open tasks."""
         return list(self._open_tasks)
 
     def _task(self, task_id: str) -> TaskRecord:
+        task = self._any_task(task_id)
+        if task.kind == "execute":
+            raise refusal(40403, f"there is no task {task_id}")
+        return task
+
+    def _any_task(self, task_id: str) -> TaskRecord:
         task = self._find_task(task_id)
         if task is None:
             raise refusal(40403, f"there is no task {task_id}")
@@ -510,14 +522,14 @@ class Machine(Tables):
             return  # past its deadline: its tasks end with it, as soon as anybody looks
         for task_id in list(self._open_tasks.get(root, ())):
             task = self.tasks[task_id]
-            if task.expires_at > now:
+            if task.expires_at > now or task.state in RESTING:
                 continue  # not deliverable a moment ago; its time is in the heap
             if task.timeout <= now:
                 self._end_task(task, now, "TIMEDOUT")
                 continue
             task.state = "ENQUEUED"
             self._active_task[root] = task.id
-            self._wait_until(task, now + TASK_CLAIM_WINDOW_MS)
+            self._wait_until(task, now + _window_ms(task))
             self._send(task)
             return
 
@@ -535,7 +547,7 @@ class Machine(Tables):
 
     def _lapse(self, task: TaskRecord, now: int) -> None:
         """The task was not claimed, or not kept alive: it goes out again with the next counter."""
-        if task.state != "INIT":
+        if task.state != "INIT" and task.kind != "execute":
             task.counter += 1
         self._release(task)
         task.state, task.pid, task.expires_at = "INIT", None, 0
@@ -606,6 +618,9 @@ class Machine(Tables):
         schedule = self.schedules.get(schedule_id)
         if schedule is None or schedule.next_run != due:
             return  # deleted, or deleted and made anew
+        if schedule.is_fenced:
+            self._fire_fenced(schedule, due, now)
+            return
         try:
             following = self._next_run(schedule.cron, due)
             heapq.heappush(self._schedule_heap, (following, schedule_id))
@@ -621,6 +636,10 @@ class Machine(Tables):
         timeout = min(due + schedule.promise_timeout, INTEGER_LIMIT)
         create = CreatePromise(promise_id, timeout, None, False, schedule.promise_param, tags, target, timer, not_before=not_before)
         self._create(create, now)
+
+
+def _window_ms(task: TaskRecord) -> int:
+    return EXECUTE_RETRY_MS if task.kind == "execute" else TASK_CLAIM_WINDOW_MS
 
 
 def _no_cron(cron: str, after: int) -> int:
@@ -696,4 +715,5 @@ _RULES: dict[type, Callable[[Any, Any, int], Any]] = {
     GetSchedule: Machine._get_schedule,
     DeleteSchedule: Machine._delete_schedule,
     SearchSchedules: Machine._search_schedules,
+    **RULES,
 }

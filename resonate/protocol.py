@@ -62,6 +62,8 @@ CLOCK_STEP_MS = 1_000
 """A clock that goes back by more than this was put back."""
 TASK_RETRY_MS = 15_000
 """A task whose message could not be delivered is sent again after this time."""
+EXECUTE_RETRY_MS = 30_000
+"""A fenced task that was sent and not acquired in this time is sent again, at the same version."""
 BUSY_SLICE_S = 0.05
 """How long one try to get the lock of a file lasts."""
 FILE_CHECK_S = 0.05
@@ -130,14 +132,17 @@ Encoded = tuple[dict[str, str] | None, str | None]
 NOTHING: Encoded = (None, None)
 TAKEN_OVER = "resonate:taken-over"
 """The tag of a promise that was taken over from another run: the id that it has there."""
+BRANCH = "resonate:branch"
+"""The tag that says with which run's promises a promise is handed out to whoever works on that run."""
 TRACEBACK_HEADER = "resonate:traceback"
 """The header of a rejected promise's value that holds the text of the traceback."""
 
 State = Literal["PENDING", "RESOLVED", "REJECTED", "REJECTED_CANCELED", "REJECTED_TIMEDOUT"]
 Settlement = Literal["RESOLVED", "REJECTED", "REJECTED_CANCELED"]
 Kind = Literal["run", "rpc", "detached", "promise", "sleep"]
-TaskKind = Literal["invoke", "resume", "notify"]
-TaskState = Literal["INIT", "ENQUEUED", "CLAIMED", "COMPLETED", "TIMEDOUT"]
+TaskKind = Literal["invoke", "resume", "notify", "execute"]
+CallbackKind = Literal["resume", "notify", "await", "listen"]
+TaskState = Literal["INIT", "ENQUEUED", "CLAIMED", "SUSPENDED", "HALTED", "COMPLETED", "TIMEDOUT"]
 
 
 class Lineage(NamedTuple):
@@ -185,7 +190,10 @@ class PromiseRecord:
 
 @dataclass(slots=True)
 class TaskRecord:
-    """The right to work on a run (invoke, resume), or a notice to deliver (notify). Changed in place by the machine alone."""
+    """The right to work on a run (invoke, resume), or a notice to deliver (notify). Changed in place by the machine alone.
+
+    A fenced task (execute, see `fenced_tasks`) is the only one of its promise; its counter is its version.
+    """
 
     id: str
     kind: TaskKind
@@ -203,6 +211,8 @@ class TaskRecord:
     not_before: int = 0
     head: dict[str, str] | None = None
     """Trace context of the request that it comes from, for whoever gets the message."""
+    resumes: int = 0
+    """Of a fenced task: how many awaited promises have settled since it was last acquired or suspended."""
     number: int = 0
     """Its place in the order of creation, counted by the store."""
 
@@ -225,14 +235,16 @@ class ScheduleRecord:
     last_run: int | None = None
     number: int = 0
     """Its place in the order of creation, counted by the store."""
+    is_fenced: bool = False
+    """Its promises have fenced tasks."""
 
 
 @dataclass(slots=True)
 class CallbackRecord:
-    """Somebody who waits for a promise: a run to resume, or an address to notify."""
+    """Somebody who waits for a promise: a run to resume (by a task of its own, or `await`: by its fenced task), or an address to notify."""
 
     id: str
-    kind: TaskKind
+    kind: CallbackKind
     promise: str
     root: str
     recv: str
@@ -480,6 +492,177 @@ class SearchSchedules:
     before: int | None = None
 
 
+# ---- operations on fenced tasks: see `fenced_tasks` for what they mean --------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class EnsurePromise:
+    """Create a promise, or get the one that is there, whatever it is. With a target it gets a fenced task. Answer: PromiseRecord."""
+
+    id: str
+    timeout: int
+    param: Encoded = NOTHING
+    tags: dict[str, str] | None = None
+    target: str | None = None
+    timer: bool = False
+
+
+@dataclass(slots=True)
+class EnsureAcquired:
+    """The same, and hold the promise's task from the start; one that is pending is acquired. Answer: Acquired.
+
+    Its task is COMPLETED where the promise is settled. 40910 when the task is held, suspended or halted, 42200 when there is none.
+    """
+
+    promise: EnsurePromise
+    pid: str
+    ttl: int
+
+
+@dataclass(slots=True)
+class AcquireTask:
+    """Hold a pending task of exactly this version, which goes up by one. Answer: Acquired; 40404 absent, 40910 not so."""
+
+    id: str
+    version: int
+    pid: str
+    ttl: int
+
+
+@dataclass(slots=True)
+class ActFenced:
+    """Create or settle another promise, if the task is held at this version. Answer: Fenced; 40000, 40404, 40910."""
+
+    id: str
+    version: int
+    action: EnsurePromise | SettlePromise
+
+
+@dataclass(slots=True)
+class SuspendTask:
+    """Give a held task back until the first of `awaited` settles. Answer: Suspended; 40000, 40404, 40910, 42200 when one is absent.
+
+    When one of them is settled already, nothing is registered and the lease stays.
+    """
+
+    id: str
+    version: int
+    awaited: list[str]
+
+
+@dataclass(slots=True)
+class FulfillTask:
+    """Settle the promise of a held task, which ends it. Answer: PromiseRecord; 40404, 40910."""
+
+    id: str
+    version: int
+    state: Settlement
+    value: Encoded = NOTHING
+
+
+@dataclass(slots=True)
+class ReleaseTask:
+    """Give a held task back at once; it is sent again at the same version. Answer: None; 40404, 40910."""
+
+    id: str
+    version: int
+
+
+@dataclass(slots=True)
+class HaltTask:
+    """Take a task out of play until it is continued. Answer: None; 40404, 40910 when it has ended."""
+
+    id: str
+
+
+@dataclass(slots=True)
+class ContinueTask:
+    """Send a halted task again. Answer: None; 40404, 40910 when it is not halted."""
+
+    id: str
+
+
+@dataclass(slots=True)
+class RenewLeases:
+    """Extend the leases of those of `tasks`, pairs of id and version, that process `pid` holds. Answer: how many."""
+
+    pid: str
+    tasks: list[tuple[str, int]]
+
+
+@dataclass(slots=True)
+class ViewTask:
+    """Answer: TaskRecord of the fenced task as it is now; 40404 when there is none."""
+
+    id: str
+
+
+@dataclass(slots=True)
+class AwaitPromise:
+    """Let the fenced task of `awaiter` resume when `awaited` settles; at once when that is settled. Answer: PromiseRecord of `awaited`.
+
+    40000 when they are the same, 40400 when there is no awaited promise, 42200 when the awaiter has no fenced task.
+    """
+
+    awaited: str
+    awaiter: str
+
+
+@dataclass(slots=True)
+class ListenToPromise:
+    """Send the promise to an address when it settles, once. Answer: PromiseRecord; when it is settled already, nothing is ever sent."""
+
+    awaited: str
+    address: str
+
+
+@dataclass(slots=True)
+class FindPromises:
+    """Promises in the order of their ids, as they are stored: an overdue one that nobody has touched is pending.
+
+    Answer: (list of PromiseRecord, id after which the next page begins or None). `tags` must all be there; `after` is that id.
+    """
+
+    state: State | None = None
+    tags: dict[str, str] | None = None
+    limit: int = SEARCH_LIMIT
+    after: str | None = None
+
+
+@dataclass(slots=True)
+class FindTasks:
+    """Fenced tasks in the order of their promises' ids, in any of `states` (None: any). Answer: as FindPromises, of TaskRecord."""
+
+    states: tuple[TaskState, ...] | None = None
+    limit: int = SEARCH_LIMIT
+    after: str | None = None
+
+
+@dataclass(slots=True)
+class EnsureSchedule:
+    """Create a schedule whose promises have fenced tasks, or get the one that is there. Answer: ScheduleRecord; 40000 for a bad cron."""
+
+    id: str
+    cron: str
+    promise_id: str
+    promise_timeout: int
+    promise_param: Encoded = NOTHING
+    promise_tags: dict[str, str] | None = None
+
+
+@dataclass(slots=True)
+class FindSchedules:
+    """Schedules in the order of their ids; `tags` must all be among those of their promises. Answer: as FindPromises."""
+
+    tags: dict[str, str] | None = None
+    limit: int = SEARCH_LIMIT
+    after: str | None = None
+
+
+FencedOperation = (
+    EnsurePromise | EnsureAcquired | AcquireTask | ActFenced | SuspendTask | FulfillTask | ReleaseTask | HaltTask | ContinueTask
+    | RenewLeases | ViewTask | AwaitPromise | ListenToPromise | FindPromises | FindTasks | EnsureSchedule | FindSchedules
+)  # fmt: skip
 Operation = (
     CreatePromise
     | CreateLeased
@@ -503,6 +686,7 @@ Operation = (
     | GetSchedule
     | DeleteSchedule
     | SearchSchedules
+    | FencedOperation
 )
 
 
@@ -519,11 +703,36 @@ class Claimed:
 
 
 @dataclass(slots=True)
+class Acquired:
+    """A fenced task as it is now, its promise, and the other promises of its branch in the order of their ids."""
+
+    task: TaskRecord
+    promise: PromiseRecord
+    preload: list[PromiseRecord]
+
+
+@dataclass(slots=True)
+class Fenced:
+    """The promise that was created or settled, None where there is none to settle; and the others of the task's branch."""
+
+    promise: PromiseRecord | None
+    preload: list[PromiseRecord]
+
+
+@dataclass(slots=True)
+class Suspended:
+    """Whether the task is suspended now; where it is not, the promises of its branch."""
+
+    is_suspended: bool
+    preload: list[PromiseRecord]
+
+
+@dataclass(slots=True)
 class TaskMessage:
-    """There is work: claim task `id` with `counter` and advance run `root`."""
+    """There is work: claim task `id` with `counter` (execute: acquire `root` at version `counter`) and advance run `root`."""
 
     recv: str
-    kind: Literal["invoke", "resume"]
+    kind: Literal["invoke", "resume", "execute"]
     id: str
     counter: int
     root: str
@@ -534,10 +743,11 @@ class TaskMessage:
 
 @dataclass(slots=True)
 class NotifyMessage:
-    """A promise that somebody subscribed to has settled."""
+    """A promise that somebody subscribed to (notify) or listens to (unblock) has settled."""
 
     recv: str
     promise: PromiseRecord
+    kind: Literal["notify", "unblock"] = "notify"
 
 
 Message = TaskMessage | NotifyMessage

@@ -7,11 +7,14 @@ The rules are in `machine`. Here is what they stand on: finding a record whereve
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from typing import Protocol, cast
 
 from resonate.protocol import (
+    BRANCH,
     PUT_AWAY_LIMIT,
     RESIDENT_LIMIT,
     CallbackRecord,
@@ -22,8 +25,10 @@ from resonate.protocol import (
     TaskRecord,
 )
 
-OPEN = ("INIT", "ENQUEUED", "CLAIMED")
+OPEN = ("INIT", "ENQUEUED", "CLAIMED", "SUSPENDED", "HALTED")
 """The states of a task that is not done with."""
+RESTING = ("SUSPENDED", "HALTED")
+"""Those of a task that is not sent for now."""
 
 
 class Archive(Protocol):
@@ -53,6 +58,18 @@ class Archive(Protocol):
         """All promises that are there with a number below `before`."""
         ...
 
+    def in_order(self, after: str, tag: tuple[str, str] | None, /) -> Iterable[PromiseRecord]:
+        """All promises that are there with an id beyond one, in the order of ids; those that lack a tag may be left out."""
+        ...
+
+    def of_branch(self, branch: str, /) -> Iterable[PromiseRecord]:
+        """The promises of a branch that are there."""
+        ...
+
+    def tasks_in_order(self, after: str, /) -> Iterable[TaskRecord]:
+        """All tasks that are there with an id beyond one, in the order of ids."""
+        ...
+
     def ended_before(self, time: int, /) -> Iterable[str]:
         """The outermost runs that are there and were over before a time."""
         ...
@@ -71,13 +88,15 @@ class Changes:
         self.callbacks: dict[tuple[str, str], CallbackRecord | None] = {}
         """By promise and id: two runs may wait under one id."""
         self.schedules: dict[str, ScheduleRecord | None] = {}
+        self.branches: dict[str, str] = {}
+        """Of promises that are new: the branch that each is handed out with."""
 
     def __bool__(self) -> bool:
         return bool(self.promises or self.tasks or self.callbacks or self.schedules)
 
     def has_promises_alone(self) -> bool:
         """Whether nothing but promises has changed."""
-        return not (self.tasks or self.callbacks or self.schedules)
+        return not (self.tasks or self.callbacks or self.schedules or self.branches)
 
 
 class Tables:
@@ -105,6 +124,9 @@ class Tables:
         self.messages: list[Message] = []
         self._callbacks: dict[str, dict[str, CallbackRecord]] = {}
         self._descendants: dict[str, list[str]] = {}  # by the outermost run
+        self._branches: dict[str, dict[str, None]] = {}  # ids of the promises here that are handed out together
+        self._ids: list[str] = []  # of the promises with a number below `_ids_to`, in order; some may be gone
+        self._ids_to = 0
         # Pending deadlines: ids by deadline, and a heap of the distinct deadlines. The children of a run usually share its deadline.
         self._deadlines: dict[int, dict[str, None]] = {}
         self._deadline_heap: list[int] = []
@@ -171,6 +193,45 @@ class Tables:
 
     # ---- indexes ---------------------------------------------------------------------------------------------------------------------
 
+    def _note_branch(self, record: PromiseRecord) -> None:
+        branch = (record.tags or {}).get(BRANCH)
+        if branch is not None:
+            self._branches.setdefault(branch, {})[record.id] = None
+            if self.changes is not None:
+                self.changes.branches[record.id] = branch
+
+    def _forget_branch(self, record: PromiseRecord) -> None:
+        branch = (record.tags or {}).get(BRANCH)
+        ids = self._branches.get(branch) if branch is not None else None
+        if ids is not None:
+            ids.pop(record.id, None)
+            if not ids:
+                del self._branches[cast("str", branch)]
+
+    def _in_order(self, after: str, tag: tuple[str, str] | None) -> Iterator[PromiseRecord]:
+        """All promises with an id beyond one, in the order of ids; of those that were put away, such as lack a tag may be left out."""
+        here = self._here_in_order(after)
+        if not self.has_archived:
+            return here
+        kept = (each for each in cast("Archive", self._archive).in_order(after, tag) if each.id not in self.promises)
+        return heapq.merge(here, kept, key=id_of)
+
+    def _here_in_order(self, after: str) -> Iterator[PromiseRecord]:
+        new = [each.id for each in takewhile(lambda record: record.number >= self._ids_to, reversed(self.promises.values()))]
+        if new or len(self._ids) > 64 + 2 * len(self.promises):
+            there = [each for each in self._ids if each in self.promises]
+            self._ids, self._ids_to = sorted(dict.fromkeys(there + new)), self._promises_made
+        ids = self._ids
+        at = (ids[place] for place in range(bisect_right(ids, after), len(ids)))
+        return (self.promises[each] for each in at if each in self.promises)
+
+    def _branch(self, branch: str) -> list[PromiseRecord]:
+        """All promises of a branch, in the order of ids."""
+        kept = cast("Archive", self._archive).of_branch(branch) if self.has_archived else ()
+        found = {each.id: each for each in kept}
+        found.update((each, self.promises[each]) for each in self._branches.get(branch, ()) if each in self.promises)
+        return sorted(found.values(), key=id_of)
+
     def _watch_deadline(self, record: PromiseRecord) -> None:
         bucket = self._deadlines.get(record.timeout)
         if bucket is None:
@@ -235,6 +296,8 @@ class Tables:
             self._settled = max(0, self._settled - len(away))
             for record in away:
                 del self.promises[record.id]
+                if self._branches:
+                    self._forget_branch(record)
         if len(self._over_tasks) > self._resident_limit:
             ids = [self._over_tasks.popleft() for _ in range(min(PUT_AWAY_LIMIT, len(self._over_tasks)))]
             known = (self.tasks.get(each) for each in ids)  # some were pruned, and perhaps made anew
@@ -271,7 +334,7 @@ class Tables:
         for promise_id, waiting in earlier._callbacks.items():
             record = self._find(promise_id)
             if record is not None and record.state != "PENDING":
-                self.messages += [NotifyMessage(each.recv, record) for each in waiting.values() if each.kind == "notify"]
+                self.messages += [notice_of(each, record) for each in waiting.values() if each.kind in NOTICES]
 
     def begin_numbers_at(self, promises: int, tasks: int) -> None:
         """Count on from there, if not further already."""
@@ -282,7 +345,9 @@ class Tables:
         """Keep nothing any more of a run that is over, and of which nothing is pending."""
         for promise_id in self._descendants.pop(origin, ()):
             record = self.promises.pop(promise_id)
+            self._forget_branch(record)
             self.tasks.pop(f"__invoke:{promise_id}", None)
+            self.tasks.pop(fenced_id(promise_id), None)
             if record.lineage is not None:
                 self.tasks.pop(f"__resume:{record.lineage.root}:{promise_id}", None)
 
@@ -295,14 +360,16 @@ class Tables:
                 self.promises[record.id] = record
                 self._watch_deadline(record)
                 self._descendants.setdefault(origin_of(record), []).append(record.id)
+                if record.tags and BRANCH in record.tags:
+                    self._branches.setdefault(record.tags[BRANCH], {})[record.id] = None
             return
         self.has_archived = True
         if known is not None and known.state == "PENDING":
             self.promises[record.id] = record
             self._unwatch_deadline(known)
             for callback in self._callbacks.pop(record.id, {}).values():
-                if callback.kind == "notify":  # runs that wait are resumed by their tasks
-                    self.messages.append(NotifyMessage(callback.recv, record))
+                if callback.kind in NOTICES:  # runs that wait are resumed by their tasks
+                    self.messages.append(notice_of(callback, record))
             if self._archive is not None:
                 self._note_settled(record)
 
@@ -317,7 +384,7 @@ class Tables:
             return
         self.tasks[task.id] = task
         self._open_tasks.setdefault(task.root, {})[task.id] = None
-        if task.state != "INIT":
+        if task.state in ("ENQUEUED", "CLAIMED"):
             self._active_task[task.root] = task.id
         if task.pid is not None:
             self._held.setdefault(task.pid, {})[task.id] = None
@@ -347,3 +414,22 @@ def number_of(record: PromiseRecord) -> int:
 def origin_of(record: PromiseRecord) -> str:
     """The outermost run that a promise belongs to; itself where it is of none."""
     return record.lineage.origin if record.lineage is not None else record.id
+
+
+def id_of(record: PromiseRecord) -> str:
+    """A promise's id."""
+    return record.id
+
+
+def fenced_id(promise_id: str) -> str:
+    """Under which id the fenced task of a promise stands among all tasks: no other kind of task has such a one."""
+    return f"__execute:{promise_id}"
+
+
+NOTICES = ("notify", "listen")
+"""The kinds of callbacks that make a message, not a task."""
+
+
+def notice_of(callback: CallbackRecord, record: PromiseRecord) -> NotifyMessage:
+    """The message about a settled promise that somebody has asked for."""
+    return NotifyMessage(callback.recv, record, "unblock" if callback.kind == "listen" else "notify")

@@ -7,8 +7,23 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Any
 
-from resonate.protocol import PromiseRecord, TaskRecord
-from resonate.stores.rows import FORGET, PUT_PROMISE, PUT_TASK, SCHEMA, promise_of, promise_row, task_of, task_row
+from resonate.protocol import BRANCH, PromiseRecord, TaskRecord
+from resonate.stores.rows import (
+    BRANCHES,
+    FORGET,
+    IN_ORDER,
+    OF_BRANCH,
+    PUT_BRANCH,
+    PUT_PROMISE,
+    PUT_TASK,
+    SCHEMA,
+    TASKS_IN_ORDER,
+    promise_of,
+    promise_row,
+    tag_text,
+    task_of,
+    task_row,
+)
 
 _FILTER_BITS = 23
 
@@ -23,7 +38,11 @@ class Archive:
 
     def keep(self, promises: Iterable[PromiseRecord]) -> None:
         """Take settled promises over."""
-        self._insert(PUT_PROMISE, {record.id: promise_row(record) for record in promises})
+        kept = list(promises)
+        self._insert(PUT_PROMISE, {record.id: promise_row(record) for record in kept})
+        branches = {record.id: (record.id, record.tags[BRANCH]) for record in kept if record.tags and BRANCH in record.tags}
+        if branches:
+            self._insert(PUT_BRANCH, branches)
 
     def keep_tasks(self, tasks: Iterable[TaskRecord]) -> None:
         """Take tasks over that are done with."""
@@ -47,6 +66,18 @@ class Archive:
         """All promises that are here with a number below `before`."""
         for row in self._query("SELECT * FROM promises WHERE number < ? ORDER BY number DESC", before):
             yield promise_of(row)
+
+    def in_order(self, after: str, tag: tuple[str, str] | None) -> Iterator[PromiseRecord]:
+        """All promises that are here with an id beyond one, in the order of ids; such as lack a tag are mostly left out."""
+        return map(promise_of, self._query(IN_ORDER, after, tag_text(tag)))
+
+    def of_branch(self, branch: str) -> list[PromiseRecord]:
+        """The promises of a branch that are here."""
+        return [promise_of(row) for row in self._query(OF_BRANCH, branch)]
+
+    def tasks_in_order(self, after: str) -> Iterator[TaskRecord]:
+        """All tasks that are here with an id beyond one, in the order of ids."""
+        return map(task_of, self._query(TASKS_IN_ORDER, after))
 
     def ended_before(self, time: int) -> list[str]:
         """The outermost runs that are here and were over before a time."""
@@ -78,7 +109,7 @@ class Archive:
     def _connected(self, *, is_new: bool = True) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-            self._connection.executescript(f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; {SCHEMA if is_new else ''}")
+            self._connection.executescript(f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; {SCHEMA + BRANCHES if is_new else ''}")
             self._seen = self._seen or bytearray(1 << (_FILTER_BITS - 3))
         return self._connection
 
@@ -91,8 +122,8 @@ class Archive:
             for place in _places(record_id):
                 self._seen[place >> 3] |= 1 << (place & 7)
 
-    def _query(self, statement: str, value: Any) -> Iterable[tuple[Any, ...]]:
-        return self._connection.execute(statement, (value,)) if self._connection is not None else ()
+    def _query(self, statement: str, *values: Any) -> Iterable[tuple[Any, ...]]:
+        return self._connection.execute(statement, values) if self._connection is not None else ()
 
     def _may_have(self, text: str) -> bool:
         seen = self._seen

@@ -23,12 +23,17 @@ from typing import Any
 from resonate.errors import StoreDamaged, StoreUnavailable
 from resonate.protocol import BUSY_SLICE_S, BUSY_WAIT_LIMIT_S, FILE_CHECK_S, FRESH_LIMIT, JOURNAL_LIMIT, PromiseRecord, TaskRecord
 from resonate.stores.rows import (
+    BRANCHES,
     FORGET,
+    IN_ORDER,
+    OF_BRANCH,
+    PUT_BRANCH,
     PUT_CALLBACK,
     PUT_PROMISE,
     PUT_SCHEDULE,
     PUT_TASK,
     SCHEMA,
+    TASKS_IN_ORDER,
     Damaged,
     callback_of,
     callback_row,
@@ -36,13 +41,14 @@ from resonate.stores.rows import (
     promise_row,
     schedule_of,
     schedule_row,
+    tag_text,
     task_of,
     task_row,
 )
 from resonate.tables import Changes, Tables
 
 APPLICATION = 0x5265736F  # "Reso", in the header of the file
-VERSION = 1
+VERSION = 2
 _FILE_SCHEMA = f"""
 {SCHEMA}
 CREATE INDEX promises_pending ON promises (number) WHERE state = 'PENDING';
@@ -50,14 +56,15 @@ CREATE INDEX tasks_open ON tasks (number) WHERE is_open;
 CREATE TABLE callbacks (promise TEXT NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL, checksum INTEGER NOT NULL, PRIMARY KEY (promise, id))
     WITHOUT ROWID;
 CREATE TABLE schedules (id TEXT PRIMARY KEY, body TEXT NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID;
+{BRANCHES}
 CREATE TABLE journal (turn INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, id TEXT NOT NULL);
 CREATE TABLE processes (pid TEXT PRIMARY KEY, host TEXT NOT NULL, boot TEXT NOT NULL, os_pid INTEGER NOT NULL, started TEXT NOT NULL)
     WITHOUT ROWID;
 PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {VERSION};
 """
-MIGRATIONS: dict[int, str] = {}
-"""By version, the statements that make a file of it one of the next version."""
+MIGRATIONS: dict[int, str] = {1: BRANCHES}
+"""By version, the statements that make a file of it one of the next version. (In version 1, no promise had a branch.)"""
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 FAILURES = (sqlite3.Error, OSError, Damaged, UnicodeDecodeError)
@@ -293,6 +300,8 @@ class PromiseFile:
             execute(PUT_PROMISE, promise_row(record))
             if record.id in self._fresh:
                 del self._fresh[record.id]  # it is over: its promises may be put away
+        for branch in changes.branches.items():
+            execute(PUT_BRANCH, branch)
         if not journal and changes.has_promises_alone():
             return  # steps that were begun and finished since the last turn: nobody else has heard of them
         for task in changes.tasks.values():
@@ -434,6 +443,18 @@ class PromiseFile:
         """All promises in the file with a number below `before`."""
         for row in self._connection.execute("SELECT * FROM promises WHERE number < ? ORDER BY number DESC", (before,)):
             yield promise_of(row)
+
+    def in_order(self, after: str, tag: tuple[str, str] | None) -> Iterator[PromiseRecord]:
+        """All promises in the file with an id beyond one, in the order of ids; such as lack a tag are mostly left out."""
+        return map(promise_of, self._connection.execute(IN_ORDER, (after, tag_text(tag))))
+
+    def of_branch(self, branch: str) -> list[PromiseRecord]:
+        """The promises of a branch that are in the file."""
+        return [promise_of(row) for row in self._connection.execute(OF_BRANCH, (branch,))]
+
+    def tasks_in_order(self, after: str) -> Iterator[TaskRecord]:
+        """All tasks in the file with an id beyond one, in the order of ids."""
+        return map(task_of, self._connection.execute(TASKS_IN_ORDER, (after,)))
 
     def look(self, promise_id: str, root: str) -> PromiseRecord | bool:
         """A promise that the tables do not have: the record where it is settled, else whether there is one. `root` is that of its run."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from resonate.encoders import FORMAT_HEADER
 from resonate.protocol import CallbackRecord, Encoded, Lineage, PromiseRecord, ScheduleRecord, TaskRecord
+from resonate.tables import OPEN
 
 SCHEMA = """
 CREATE TABLE promises (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, origin TEXT NOT NULL, state TEXT NOT NULL, body TEXT NOT NULL,
@@ -20,15 +21,25 @@ CREATE INDEX promises_of ON promises (origin);
 CREATE TABLE tasks (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, is_open INTEGER NOT NULL, body TEXT NOT NULL,
     checksum INTEGER NOT NULL);
 """
+BRANCHES = """
+CREATE TABLE branches (id TEXT PRIMARY KEY, branch TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX branches_by_name ON branches (branch);
+"""
+"""Which promises are handed out together. It is an index only: what it says is in the promises' tags."""
 PUT_PROMISE = "INSERT OR REPLACE INTO promises VALUES (?, ?, ?, ?, ?, ?)"
 PUT_TASK = "INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?)"
 PUT_CALLBACK = "INSERT OR REPLACE INTO callbacks VALUES (?, ?, ?, ?)"
+PUT_BRANCH = "INSERT OR REPLACE INTO branches VALUES (?, ?)"
 PUT_SCHEDULE = "INSERT OR REPLACE INTO schedules VALUES (?, ?, ?)"
+OF_BRANCH = "SELECT promises.* FROM branches JOIN promises ON promises.id = branches.id WHERE branches.branch = ?"
+IN_ORDER = "SELECT * FROM promises WHERE id > ? AND instr(body, ?) ORDER BY id"
+TASKS_IN_ORDER = "SELECT * FROM tasks WHERE id > ? ORDER BY id"
 FORGET = (
     "DELETE FROM tasks WHERE id IN (SELECT '__invoke:' || id FROM promises WHERE origin = ?)",
+    "DELETE FROM tasks WHERE id IN (SELECT '__execute:' || id FROM promises WHERE origin = ?)",
+    "DELETE FROM branches WHERE id IN (SELECT id FROM promises WHERE origin = ?)",
     "DELETE FROM promises WHERE origin = ?",
 )
-OPEN_STATES = ("INIT", "ENQUEUED", "CLAIMED")
 _TASK_FIELDS = tuple(TaskRecord.__slots__[1:-1])
 _CALLBACK_FIELDS = ("kind", "root", "recv", "timeout", "created_on", "head")
 _SCHEDULE_FIELDS = tuple(ScheduleRecord.__slots__[1:])
@@ -83,6 +94,11 @@ def promise_of(row: Row) -> PromiseRecord:
     )  # fmt: skip
 
 
+def tag_text(tag: tuple[str, str] | None) -> str:
+    """What the body of a promise that has a tag holds somewhere. (The body of another one may hold it too.)"""
+    return "" if tag is None else f"{_quote(tag[0])}: {_quote(tag[1])}"
+
+
 def _packed(value: Encoded) -> str:
     """JSON of headers and data; 1 stands for the headers of a value whose exact form is its data."""
     headers, data = value
@@ -102,7 +118,7 @@ def _unpacked(headers: Any, data: Any) -> Encoded:
 
 def task_row(task: TaskRecord) -> Row:
     """A task as a row."""
-    row = (task.number, task.id, int(task.state in OPEN_STATES), json.dumps([getattr(task, name) for name in _TASK_FIELDS]))
+    row = (task.number, task.id, int(task.state in OPEN), json.dumps([getattr(task, name) for name in _TASK_FIELDS]))
     return *row, checksum(row)
 
 
