@@ -30,6 +30,8 @@ from resonate.protocol import (
     FORK_WAIT_LIMIT_S,
     NOTHING,
     TIMER_SLICE_S,
+    Acquired,
+    ActFenced,
     Claimed,
     CreateLeased,
     CreatePromise,
@@ -37,12 +39,18 @@ from resonate.protocol import (
     CreateSettled,
     DeliveryFailed,
     Encoded,
+    EnsureAcquired,
+    EnsurePromise,
+    EnsureSchedule,
+    Fenced,
+    FulfillTask,
     Message,
     NotifyMessage,
     Operation,
     PromiseRecord,
     ScheduleRecord,
     SettlePromise,
+    Suspended,
     TaskMessage,
 )
 from resonate.routers import TagRouter
@@ -52,11 +60,13 @@ from resonate.stores.promises import PromiseStore
 from resonate.stores.schedules import ScheduleStore
 from resonate.stores.tasks import TaskStore
 from resonate.timers import Timers
-from resonate.wire.legacy import address_of, message_to_wire, poll_address
+from resonate.wire.current import message_to_wire
+from resonate.wire.legacy import address_of, poll_address
 
 logger = logging.getLogger("resonate")
 
 Listener = Callable[[Message], None]
+FENCED_MESSAGES = ("execute", "unblock")
 
 
 class Receiver(NamedTuple):
@@ -65,6 +75,8 @@ class Receiver(NamedTuple):
     group: str
     id: str
     receive: Listener
+    takes_fenced: bool = True
+    """Whether it knows what to do with messages about fenced tasks."""
 
 
 class LocalStore:
@@ -215,7 +227,7 @@ class LocalStore:
         deliveries: list[tuple[Receiver, Message]] = []
         for message in self._machine.take_messages():
             receiver = self._receiver(message.recv)
-            if receiver is not None:
+            if receiver is not None and (receiver.takes_fenced or message.kind not in FENCED_MESSAGES):
                 readable = isinstance(message, TaskMessage) or self._encoder is None
                 deliveries.append((receiver, message if readable else _with_values(message, self._encoder.decode)))  # type: ignore[union-attr]
             elif isinstance(message, TaskMessage):
@@ -226,7 +238,7 @@ class LocalStore:
 
     def listen(self, group: str, id: str, receive: Listener) -> Callable[[], None]:
         """Hand messages to `receive` from now on, as group `group` and id `id`; gives what ends it."""
-        receiver = Receiver(group, id, receive)
+        receiver = Receiver(group, id, receive, takes_fenced=False)  # who listens here claims tasks of the legacy kind
         with self._lock:
             self._receivers = (*self._receivers, receiver)
         self._send_what_waits()
@@ -375,7 +387,7 @@ class LocalStore:
             record = PromiseRecord(operation.id, "PENDING", operation.timeout, operation.param, NOTHING, operation.tags, None, False, 0)
             routes = (router.route(DurablePromise.from_record(self, record)) for router in self._added_routers)
             operation = replace(operation, target=next((route for route in routes if route is not None), None))
-        if self._encoder is not None and isinstance(operation, (CreatePromise, SettlePromise, CreateSchedule)):
+        if self._encoder is not None and isinstance(operation, (*_WITH_VALUES, EnsureAcquired, ActFenced)):
             changed: Operation = _with_values(operation, self._encoder.encode)
             return changed
         return operation
@@ -393,18 +405,21 @@ def apply(machine: Machine, operations: Sequence[Operation], now: int) -> list[A
 
 
 _VALUES = ("param", "value", "promise_param")
+_WITH_VALUES = (CreatePromise, SettlePromise, CreateSchedule, EnsurePromise, FulfillTask, EnsureSchedule)
+_WITHIN = {
+    NotifyMessage: ("promise",), Claimed: ("root", "leaf"), EnsureAcquired: ("promise",), ActFenced: ("action",),
+    Acquired: ("promise", "preload"), Fenced: ("promise", "preload"), Suspended: ("preload",),
+}  # fmt: skip
 
 
 def _with_values(thing: Any, change: Callable[[Any], Any]) -> Any:
     """An operation or answer with the text of each of its values changed."""
-    if isinstance(thing, (CreatePromise, SettlePromise, CreateSchedule, PromiseRecord, ScheduleRecord)):
+    if isinstance(thing, (*_WITH_VALUES, PromiseRecord, ScheduleRecord)):
         values: dict[str, Encoded] = {name: getattr(thing, name) for name in _VALUES if hasattr(thing, name)}
         changed: Any = {name: (value[0], None if value[1] is None else change(value[1])) for name, value in values.items()}
         return replace(thing, **changed)
-    if isinstance(thing, NotifyMessage):
-        return replace(thing, promise=_with_values(thing.promise, change))
-    if isinstance(thing, Claimed):
-        return replace(thing, root=_with_values(thing.root, change), leaf=_with_values(thing.leaf, change))
+    if type(thing) in _WITHIN:
+        return replace(thing, **{name: _with_values(getattr(thing, name), change) for name in _WITHIN[type(thing)]})
     if type(thing) in (list, tuple):
         return type(thing)(_with_values(each, change) for each in thing)
     return thing
