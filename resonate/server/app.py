@@ -1,14 +1,14 @@
 """The server's application (ASGI): reads requests, has them translated and carried out, sends replies and streams of messages.
 
 Two ports lead here: the one of the API, where streams are under `/poll/`, and the one that older clients listen on, where they are all
-there is. What a request means is none of this module's business: `TRANSLATORS` say that, one for each protocol.
+there is. What a request means is none of this module's business: translators say that, one for each protocol.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from importlib import metadata
 from typing import Any
 from urllib.parse import unquote
@@ -18,7 +18,7 @@ from resonate.protocol import BODY_LIMIT, BODY_TIME_LIMIT_S, STREAM_STALL_LIMIT_
 from resonate.server.desk import Desk
 from resonate.server.gate import Gate
 from resonate.server.post import PostOffice, Stream
-from resonate.wire import legacy_http
+from resonate.wire import current_requests, legacy_http
 from resonate.wire.http import Asked, Reply, Request, write_json
 
 logger = logging.getLogger("resonate")
@@ -27,8 +27,6 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-TRANSLATORS: tuple[Callable[[Request, str], Asked | None], ...] = (legacy_http.read_request,)
-"""Asked in order until one knows the request. The current protocol (`POST /`) has its place here."""
 NOT_FOUND = Reply(404, "404 page not found")
 PING = Reply(200, {"status": "ok"})
 
@@ -43,6 +41,8 @@ class Application:
         self._base = base
         self._message_port = message_port
         self._version = (b"resonate-version", _version().encode("ascii"))
+        self._translators: tuple[Callable[[Request], Asked | None], ...] = (self._read_current, self._read_legacy)
+        """Asked in order until one knows the request."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -70,16 +70,30 @@ class Application:
             return body
         request = Request(scope["method"], path, scope["query_string"].decode("latin-1"), headers, body)
         try:
-            for read_request in TRANSLATORS:
-                asked = read_request(request, self._base)
+            for read_request in self._translators:
+                asked = read_request(request)
                 if asked is not None:
-                    return asked.reply(await self._desk.ask(asked.operations))
+                    return asked.reply(await self._answers(asked.operations))
         except ResonateStoreError as error:
             return legacy_http.error_reply(error)
         except Exception:
             logger.exception("a request failed: %s %s", request.method, request.path[:200])
             return Reply(500, "Internal Server Error")
         return NOT_FOUND
+
+    def _read_current(self, request: Request) -> Asked | None:
+        return current_requests.read_request(request, lambda token: self._gate.is_known(request.headers, token))
+
+    def _read_legacy(self, request: Request) -> Asked | None:
+        return legacy_http.read_request(request, self._base)
+
+    async def _answers(self, operations: Sequence[Any]) -> Sequence[Any]:
+        if not operations:
+            return ()
+        try:
+            return await self._desk.ask(operations)
+        except ResonateStoreError as error:  # too much waits: the answer to each
+            return [error] * len(operations)
 
     async def _send(self, send: Send, reply: Reply, *, ends: bool = False) -> None:
         """Send a reply; with `ends`, or where the request was not read, it is the last on its connection."""

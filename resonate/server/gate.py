@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 from resonate.wire.http import Reply
 
+_OPEN_PATHS = ("/ping", "/health", "/ready", "/")
+"""Whether the server lives may be asked by anybody; `POST /` shows its token in its body, so it is asked about that later."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -54,9 +56,15 @@ class Gate:
             return Reply(403, "This server answers no pages of other sites: `Origin` is another than `Host`.\n")
         if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             return Reply(403, "This server answers no pages of other sites.\n")
-        if path == "/ping" or self._credentials.are_met_by(headers.get("authorization", "")):
+        if path in _OPEN_PATHS or self.is_known(headers):
             return None
         return Reply(401, {"error": {"code": 40100, "message": "the server wants a password or a token", "details": []}})
+
+
+    def is_known(self, headers: Mapping[str, str], token: str | None = None) -> bool:
+        """Whether a request shows what has to be known, in its header or by a token elsewhere."""
+        shown = headers.get("authorization", "") if token is None else f"Bearer {token}"
+        return self._credentials.are_met_by(shown)
 
 
 def is_loopback(host: str) -> bool:

@@ -27,8 +27,9 @@ from resonate.protocol import (
     TaskMessage,
 )
 from resonate.stores.local import Receiver
+from resonate.wire.current import message_to_wire
 from resonate.wire.http import write_json
-from resonate.wire.legacy import message_to_wire, poll_address
+from resonate.wire.legacy import poll_address
 
 TARGETS = {"default": "poll://any@default"}
 """The names that stand for an address. The servers know them from their settings; this one is there from the start."""
@@ -149,7 +150,7 @@ class PostOffice:
             self.failed(message)
 
     def _text(self, message: Message) -> bytes:
-        """A message as it is sent. Those of the current protocol (`execute`, `unblock`) will be told apart here."""
+        """A message as it is sent, in the form of the protocol that it is of: a stream may get both."""
         return write_json(message_to_wire(message, self._base))
 
     def failed(self, message: Message) -> None:

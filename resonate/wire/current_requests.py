@@ -507,10 +507,12 @@ def _check_head(kind: Any, head: Any) -> str | None:
 
 
 def read_request(request: Request, is_welcome: Callable[[str | None], bool] = lambda token: True) -> Asked | None:
-    """What is asked of the store by `POST /`, and how to reply; None for any other request.
+    """What is asked of the store by `POST /` (or by `GET /health`, `GET /ready`), and how to reply; None for any other request.
 
-    `is_welcome` is asked about the token in the envelope's head, or in the bearer header where that has none.
+    `is_welcome` is asked about the token in the envelope's head, or about None where that has none.
     """
+    if request.method == "GET" and request.path in ("/health", "/ready"):
+        return Asked((), lambda answers: Reply(200))
     if (request.method, request.path) != ("POST", "/"):
         return None
     try:
@@ -518,9 +520,7 @@ def read_request(request: Request, is_welcome: Callable[[str | None], bool] = la
     except Invalid as error:
         refused = Reply(error.status, _envelope(error.kind, error.corr_id, error.status, str(error)))
         return Asked((), lambda answers: refused)
-    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-    token = envelope.auth if envelope.auth is not None else bearer.strip() if scheme.lower() == "bearer" else None
-    if not is_welcome(token):
+    if not is_welcome(envelope.auth):
         unwelcome = Reply(401, _envelope(envelope.kind, envelope.corr_id, 401, "the token is missing or not the right one"))
         return Asked((), lambda answers: unwelcome)
     return Asked((envelope.operation,), lambda answers: Reply(*reply_to(envelope, answers[0])))
