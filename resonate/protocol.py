@@ -68,6 +68,10 @@ BUSY_SLICE_S = 0.05
 """How long one try to get the lock of a file lasts."""
 FILE_CHECK_S = 0.05
 """How often it is looked whether a file that is not waited for (`fast`) is still where it was."""
+ROOM_LIMIT = 262_144
+"""A file is neither opened nor written where less than so many bytes are free."""
+FILLING_RATE = 2_000_000_000
+"""No disk is taken by others faster than that, in bytes a second: so long is not looked how much is free."""
 BUSY_WAIT_LIMIT_S = 60.0
 """How long a process waits for a file that others have locked before it says so."""
 FRESH_LIMIT = 16

@@ -10,6 +10,7 @@ package, a damaged file. A file that is removed or replaced while it is open is 
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import shutil
@@ -21,7 +22,17 @@ from pathlib import Path
 from typing import Any
 
 from resonate.errors import StoreDamaged, StoreUnavailable
-from resonate.protocol import BUSY_SLICE_S, BUSY_WAIT_LIMIT_S, FILE_CHECK_S, FRESH_LIMIT, JOURNAL_LIMIT, PromiseRecord, TaskRecord
+from resonate.protocol import (
+    BUSY_SLICE_S,
+    BUSY_WAIT_LIMIT_S,
+    FILE_CHECK_S,
+    FILLING_RATE,
+    FRESH_LIMIT,
+    JOURNAL_LIMIT,
+    ROOM_LIMIT,
+    PromiseRecord,
+    TaskRecord,
+)
 from resonate.stores.rows import (
     BRANCHES,
     FORGET,
@@ -90,6 +101,8 @@ class PromiseFile:
         self._turn = 0  # of the journal, up to which this process has seen everything
         self._seen_version = -1
         self._check_at = 0.0  # when to see again whether the file is still there
+        self._look_at = 0.0  # when to see again how much is free
+        self._changes_before = 0  # of a turn
         self._is_asleep = False
         self._refusal = ""
         self._connection: Any = None
@@ -113,11 +126,25 @@ class PromiseFile:
             raise self.trouble(error) from error
 
     def _connect(self) -> sqlite3.Connection:
+        self._need_room()
         connection = sqlite3.connect(self.path, timeout=BUSY_SLICE_S, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA page_size = 1024")  # rows are short, and a commit writes whole pages
         connection.execute(f"PRAGMA synchronous = {'FULL' if self.durability == 'full' else 'NORMAL'}")
         connection.execute("PRAGMA wal_autocheckpoint = 4000")
         return connection
+
+    def _need_room(self) -> None:
+        """Raise what a full disk raises while there is still room for the index of the log.
+
+        SQLite writes that through mapped memory. On a full disk whose blocks are smaller than 4 kB, or that writes to a new place what
+        was changed (btrfs), this is answered by a signal (SIGBUS) that ends the process and cannot be caught.
+        """
+        now = time.monotonic()
+        if now >= self._look_at:
+            free = shutil.disk_usage(self.path.parent).free
+            if free < ROOM_LIMIT:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._look_at = now + (free - ROOM_LIMIT) / FILLING_RATE
 
     def _check_content(self) -> None:
         """Refuse what is none of ours before anything is written to it."""
@@ -269,6 +296,7 @@ class PromiseFile:
             self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError:  # most likely another process has it
             self.guarded(lambda: self._connection.execute("BEGIN IMMEDIATE"))
+        self._changes_before = self._connection.total_changes
         version = self.version()
         if version == self._seen_version:
             return []
@@ -326,6 +354,8 @@ class PromiseFile:
 
     def commit(self) -> None:
         """End the turn: all of it is in the file."""
+        if self._connection.total_changes > self._changes_before:
+            self._need_room()
         self._connection.execute("COMMIT")
 
     def settle_log(self) -> None:

@@ -7,6 +7,7 @@ What a child writes to standard error is kept and handed over with its end.
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
@@ -117,6 +118,7 @@ def _be_child(job: Any, arguments: dict[str, Any], out: IO[str], errors: IO[str]
         os.dup2(nothing, 0)
         os.dup2(nothing, 1)
         os.dup2(errors.fileno(), 2)
+        faulthandler.enable(2)
         result = job(**arguments)
         out.write(json.dumps(result))
         out.flush()

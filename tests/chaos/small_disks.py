@@ -22,10 +22,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from resonate import Resonate
 from resonate.errors import StoreUnavailable
+from resonate.protocol import ROOM_LIMIT
 from tests.chaos.boundaries import Boundaries
 from tests.chaos.disks import integrity, opened
 from tests.chaos.kills import KILLED, settled_in
@@ -33,17 +34,33 @@ from tests.chaos.ledger import Ledger, executions, lines_of, run_again_after
 from tests.chaos.nursery import Nursery
 from tests.chaos.workflows import WORKFLOWS
 
-KINDS = {"tmpfs": None, "ext4 with blocks of 1 kB": 1024, "ext4 with blocks of 4 kB": 4096}
-"""The disks, with the size of their blocks."""
+
+class Kind(NamedTuple):
+    """A kind of disk: what makes one in a file (none where it is in memory), and the least and greatest size."""
+
+    make: tuple[str, ...] = ()
+    size_kb: tuple[int, int] = (8_000, 16_000)
+    may_end: bool = False
+    """Whether a process may be ended by SIGBUS when the disk is taken in the middle of its commit. That is a death like others."""
+
+
+KINDS = {
+    "tmpfs": Kind(),
+    "ext4 with blocks of 1 kB": Kind(("mkfs.ext4", "-q", "-F", "-m", "0", "-b", "1024")),
+    "ext4 with blocks of 4 kB": Kind(("mkfs.ext4", "-q", "-F", "-m", "0", "-b", "4096")),
+    "btrfs": Kind(("mkfs.btrfs", "-q"), (120_000, 130_000), may_end=True),
+}
 NAMES = ("sequence", "fan_out", "nested", "retries", "sleeps", "remote", "recorded", "catches", "mixture", "values")
 """The workflows that may be launched more than once, under any id."""
-FREE_LIMIT = 131_072
+FREE_LIMIT = ROOM_LIMIT + 65_536
 """More than that is never free on a disk that a process calls full."""
-SIZES_KB = (8_000, 16_000)
-LEAVES = ((0, 0), (1, 4_096), (4_096, 65_536))
-"""How many bytes may be left on a full disk: none, less than a page, some pages."""
-LINES = 60
-"""That many lines of the ledger, at most, before the disk becomes full."""
+LEAVES = ((0, 0), (1, 4_096), (4_096, 65_536), (65_536, ROOM_LIMIT), (ROOM_LIMIT, 2 * ROOM_LIMIT))
+"""How many bytes may be left on a full disk: none, less than a page, some pages, too few to begin to write, enough for a while."""
+LARGE_LIMIT = 3
+"""So many runs with large values fit on each of the disks."""
+UNDER_WAY_LIMIT = 8
+LINES = (60, 600)
+"""At most one of that many lines of the ledger are there before the disk becomes full."""
 SOON_S = 30
 
 
@@ -61,6 +78,8 @@ class Figures:
     told_under_way: int = 0
     told_at_launch: int = 0
     deaths: int = 0
+    bus_errors: int = 0
+    """Deaths that nobody wanted, on disks where they may be."""
     told_on_opening: int = 0
     steps: int = 0
     in_flight: int = 0
@@ -72,8 +91,8 @@ class Figures:
         kinds = ", ".join(f"{count} on {kind}" for kind, count in sorted(self.by_kind.items()))
         return (
             f"{self.rounds} rounds ({kinds}), {self.launched} runs launched, {self.told_under_way} told under way, "
-            f"{self.told_at_launch} at their launch; {self.deaths} deaths on a full disk, {self.told_on_opening} told on opening there; "
-            f"{self.steps} steps, {self.in_flight} of them in flight at a death and run again; "
+            f"{self.told_at_launch} at their launch; {self.deaths} deaths on a full disk ({self.bus_errors} by SIGBUS), "
+            f"{self.told_on_opening} told on opening there; {self.steps} steps, {self.in_flight} in flight at a death and run again; "
             f"at most {self.slowest_s:.1f} s from there being space to the last result; {len(self.wrong)} violations"
         )
 
@@ -86,14 +105,13 @@ def small_disk(kind: str, size_kb: int, folder: Path) -> Iterator[Path]:
     """A disk of that kind and size, mounted at a new folder within `folder`. Raises `NotPermitted` where that is not possible."""
     place = folder / "disk"
     place.mkdir()
-    block = KINDS[kind]
-    if block is None:
+    if not KINDS[kind].make:
         _command("mount", "-t", "tmpfs", "-o", f"size={size_kb}k", "tmpfs", str(place))
     else:
         image = folder / "image"
         with image.open("wb") as file:
             file.truncate(size_kb * 1024)
-        _command("mkfs.ext4", "-q", "-F", "-m", "0", "-b", str(block), str(image))
+        _command(*KINDS[kind].make, str(image))
         _command("mount", "-o", "loop", str(image), str(place))
     try:
         yield place
@@ -107,7 +125,7 @@ def kinds_here() -> list[str]:
     for kind in KINDS:
         with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
             try:
-                with small_disk(kind, 2048, Path(folder)):
+                with small_disk(kind, KINDS[kind].size_kb[0], Path(folder)):
                     found.append(kind)
             except NotPermitted:
                 pass
@@ -138,10 +156,15 @@ class Filler:
                         pass
                 except OSError:
                     pass  # no space is left for so much
-            file.truncate(max(0, file.tell() - leave))
+            try:
+                file.truncate(max(0, file.tell() - leave))
+            except OSError:
+                pass  # btrfs needs space to take some away
 
     def free(self) -> None:
+        """Give all of it back. A disk with a journal has that space only once the journal says so."""
         self._path.unlink(missing_ok=True)
+        _command("sync", "-f", str(self._path.parent))
 
 
 # ---- what the processes do -------------------------------------------------------------------------------------------------------------
@@ -154,6 +177,7 @@ class Load:
         self._client = client
         self._book = Ledger(ledger)
         self._chance = chance
+        self._large = 0
         self._under_way: dict[str, Any] = {}
         self.told_under_way: dict[str, str] = {}
         self.told_at_launch: dict[str, str] = {}
@@ -161,7 +185,8 @@ class Load:
 
     def launch(self) -> None:
         """One more, of any workflow."""
-        name = self._chance.choice(NAMES)
+        name = self._chance.choice(NAMES if self._large < LARGE_LIMIT else NAMES[:-1])
+        self._large += name == NAMES[-1]
         run_id = f"{name}-{len(self._under_way) + len(self.told_under_way) + len(self.told_at_launch)}"
         try:
             self._under_way[run_id] = self._client.begin_run(run_id, name)
@@ -169,6 +194,10 @@ class Load:
             self.told_at_launch[run_id] = str(error)
         else:
             self._book.write("launched", run_id)
+
+    def is_enough(self) -> bool:
+        """Whether as many are under way as should be."""
+        return sum(not handle.done() for handle in self._under_way.values()) >= UNDER_WAY_LIMIT
 
     def is_told(self) -> bool:
         """Whether anybody was told that the disk is full, until now."""
@@ -202,9 +231,12 @@ def starve(disk: str, ledger: str, seed: int, durability: str, dies: bool) -> An
     Boundaries(Ledger(ledger), "turn", 0, "")
     with opened(Path(disk, "runs.db"), Path(ledger), durability) as client:
         load = Load(client, ledger, chance)
-        lines = chance.randint(0, LINES)
+        lines = chance.randint(0, chance.choice(LINES))
         while len(lines_of(ledger)) < lines:
-            load.launch()
+            if load.is_enough():
+                time.sleep(0.001)
+            else:
+                load.launch()
         filler.fill(chance.randint(*chance.choice(LEAVES)))
         deadline = time.monotonic() + SOON_S
         while not load.is_told():
@@ -260,7 +292,7 @@ def _wrong(run_id: str, handle: Any) -> list[str]:
 def fill_up(nursery: Nursery, kind: str, seed: int, figures: Figures) -> None:
     """One round; see the head of this module."""
     chance = random.Random(seed)
-    size_kb, durability, deaths = chance.randint(*SIZES_KB), chance.choice(("fast", "full")), int(chance.random() < 1 / 3)
+    size_kb, durability, deaths = chance.randint(*KINDS[kind].size_kb), chance.choice(("fast", "full")), int(chance.random() < 1 / 3)
     figures.rounds += 1
     figures.by_kind[kind] = figures.by_kind.get(kind, 0) + 1
     wrong: list[str] = []
@@ -268,10 +300,12 @@ def fill_up(nursery: Nursery, kind: str, seed: int, figures: Figures) -> None:
         ledger, path = Path(folder, "ledger"), disk / "runs.db"
         known = {"disk": str(disk), "ledger": str(ledger), "durability": durability}
         ended = nursery.start("starve", **known, seed=seed, dies=bool(deaths)).wait(3 * SOON_S)
-        figures.deaths += deaths
         said = ended.result
-        if deaths and ended.code == KILLED:
-            told = json.loads(ledger.with_name("told").read_text())
+        if (deaths and ended.code == KILLED) or (KINDS[kind].may_end and ended.code == -signal.SIGBUS):
+            deaths = 1
+            figures.deaths += 1
+            figures.bus_errors += ended.code != KILLED
+            told = json.loads(ledger.with_name("told").read_text()) if ended.code == KILLED else [{}, {}]
             lines = lines_of(ledger)
             lost = {line.id for line in lines if line.what == "ack"} - settled_in(path)
             wrong += [f"{sorted(lost)} were acknowledged and are not settled in the file"] if lost else []
@@ -291,6 +325,7 @@ def fill_up(nursery: Nursery, kind: str, seed: int, figures: Figures) -> None:
             figures.told_at_launch += len(told[1])
             wrong += said["wrong"]
             wrong += _unclear([*told[0].values(), *told[1].values()], path)
+        Filler(disk).free()  # whoever should have done it may have died
         if (found := integrity(path)) != "ok":
             wrong.append(found)
         lines = lines_of(ledger)

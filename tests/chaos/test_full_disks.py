@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,10 +15,13 @@ import pytest
 
 from resonate.errors import StoreDamaged, StoreUnavailable
 from resonate.protocol import CreatePromise, PromiseRecord
+from resonate.stores import file as file_module
 from resonate.stores.sqlite import SqliteStore
+from tests.chaos import small_disks
 from tests.chaos.disks import SOON_S, fail_everywhere, integrity, opened
 from tests.chaos.faults import Disk, on_a_disk
 from tests.chaos.ledger import lines_of
+from tests.chaos.nursery import Nursery
 from tests.chaos.waits import when
 from tests.chaos.workflows import WORKFLOWS
 
@@ -82,14 +84,11 @@ def test_a_turn_is_written_as_a_whole_or_not_at_all(path: Path) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 2 MB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = shutil.which("mount")
-    command = [mount or "mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
-    if mount is None or os.geteuid() or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a small disk is not permitted here")
-    yield folder
-    subprocess.run([shutil.which("umount") or "umount", "-l", str(folder)], check=True)
+    try:
+        with small_disks.small_disk("tmpfs", 2048, tmp_path) as disk:
+            yield disk
+    except small_disks.NotPermitted as error:
+        pytest.skip(f"mounting a small disk is not permitted here: {error}")
 
 
 def test_a_full_disk_is_told_and_freeing_space_goes_on(small_disk: Path) -> None:
@@ -102,6 +101,44 @@ def test_a_full_disk_is_told_and_freeing_space_goes_on(small_disk: Path) -> None
             client.begin_run("values", "values").result(SOON_S)
         filler.unlink()
         assert when(lambda: client.begin_run("values", "values")).result(SOON_S) == WORKFLOWS["values"].result
+    assert integrity(path) == "ok"
+
+
+@pytest.mark.parametrize("kind", [name for name, kind in small_disks.KINDS.items() if not kind.may_end])
+def test_whenever_a_disk_becomes_full_nothing_is_lost(kind: str) -> None:
+    """Whether the process stays or dies on the full disk, each run has its result once there is space, and no step runs twice for it."""
+    figures = small_disks.Figures()
+    try:
+        with Nursery() as nursery:
+            for seed in range(4):
+                small_disks.fill_up(nursery, kind, seed, figures)
+    except small_disks.NotPermitted as error:
+        pytest.skip(f"mounting a small disk is not permitted here: {error}")
+    assert figures.wrong == []
+    assert figures.told_under_way + figures.told_at_launch > 0
+    assert figures.deaths > 0
+
+
+def test_no_file_is_opened_on_a_disk_without_room(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where too little is free for the index of the log, opening a file says how much that is, and makes nothing."""
+    monkeypatch.setattr(file_module, "ROOM_LIMIT", 2**63)
+    with pytest.raises(StoreUnavailable, match=rf"{path} cannot be used: No space left on device; [\d,]+ bytes are free there"):
+        SqliteStore(path)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_where_there_is_no_room_what_is_there_can_be_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With too little free nothing is written, and told; what is in the file is answered; with more, the same call is carried out."""
+    store = SqliteStore(path)
+    store.promises.create("a", timeout=2**45)
+    with monkeypatch.context() as patch:
+        patch.setattr(file_module, "ROOM_LIMIT", 2**63)
+        store._file._look_at = 0.0  # it looks again only when the disk could have been filled since
+        with pytest.raises(StoreUnavailable, match="No space left on device"):
+            store.promises.resolve("a", data="1")
+        assert store.promises.get("a").pending
+    assert store.promises.resolve("a", data="1").value.data == "1"
+    store.close()
     assert integrity(path) == "ok"
 
 
