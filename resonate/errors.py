@@ -50,6 +50,13 @@ class StoreUnavailable(ResonateStoreError):
         super().__init__(mesg, code)
 
 
+class RemoteProtocolError(ResonateStoreError):
+    """A server answered in a way that its protocol does not have. The text says how."""
+
+    def __init__(self, mesg: str, code: int = 0) -> None:
+        super().__init__(mesg, code)
+
+
 class StoreDamaged(ResonateStoreError):
     """A file is no file of promises, or a damaged one. It is never written over."""
 

@@ -307,7 +307,7 @@ class Machine(FencedTasks):
                 return None
             return record if operation.tags is None or operation.tags.items() <= tags_of(record).items() else None
 
-        before = self._promises_made if operation.before is None else operation.before
+        before = _place(operation.before, self._promises_made)
         newest_first: Iterable[PromiseRecord] = (each for each in reversed(self.promises.values()) if each.number < before)
         if self.has_archived:
             kept = (each for each in cast("Archive", self._archive).newest_first(before) if each.id not in self.promises)
@@ -534,9 +534,7 @@ class Machine(FencedTasks):
             return
 
     def _send(self, task: TaskRecord) -> None:
-        message = TaskMessage(
-            task.recv, cast("Any", task.kind), task.id, task.counter, task.root, task.timeout, task.created_on, task.head
-        )
+        message = TaskMessage(task.recv, cast("Any", task.kind), task.id, task.counter, task.root, task.timeout, task.created_on, task.head)
         self.messages.append(message)
 
     def _claim(self, task: TaskRecord, pid: str, ttl: int, now: int) -> None:
@@ -640,6 +638,12 @@ class Machine(FencedTasks):
 
 def _window_ms(task: TaskRecord) -> int:
     return EXECUTE_RETRY_MS if task.kind == "execute" else TASK_CLAIM_WINDOW_MS
+
+
+def _place(before: int | str | None, end: int) -> int:
+    if isinstance(before, str):
+        raise refusal(40000, "this is no cursor of a search")
+    return end if before is None else before
 
 
 def _no_cron(cron: str, after: int) -> int:

@@ -83,7 +83,8 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "id": (lambda v: v is None or isinstance(v, str), "str | None"),
     "idempotency_key": (lambda v: v is None or isinstance(v, str) or callable(v), "str | Callable[[str], str | None] | None"),
     "non_retryable_exceptions": (
-        lambda v: isinstance(v, tuple) and all(isinstance(each, type) for each in v), "tuple[type[Exception], ...]"
+        lambda v: isinstance(v, tuple) and all(isinstance(each, type) for each in v),
+        "tuple[type[Exception], ...]",
     ),
     "retry_policy": (lambda v: v is None or isinstance(v, RetryPolicy) or callable(v), "RetryPolicy | Callable | None"),
     "target": (lambda v: isinstance(v, str), "str"),

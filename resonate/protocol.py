@@ -74,6 +74,32 @@ FILLING_RATE = 2_000_000_000
 """No disk is taken by others faster than that, in bytes a second: so long is not looked how much is free."""
 BUSY_WAIT_LIMIT_S = 60.0
 """How long a process waits for a file that others have locked before it says so."""
+CONNECTIONS_KEPT_LIMIT = 32
+"""Connections to a server that are kept while no request uses them."""
+REMOTE_THREADS_LIMIT = 16
+"""Requests to a server that one client has under way at once, besides those that a caller waits for."""
+PARALLEL_CALLBACKS_LIMIT = 16
+"""Callbacks that a run which goes to rest asks for at once."""
+REPLY_LIMIT = 256 * 1024 * 1024
+"""Bytes of a server's reply."""
+EVENT_LINE_LIMIT = 64 * 1024 * 1024
+"""Bytes of one line in a stream of messages."""
+REQUEST_TIMEOUT_S = 5.0
+"""How long a server may be silent before a request counts as lost."""
+FOREGROUND_LIMIT_S = 10.0
+"""How long a caller waits for a server that cannot be reached. What runs in the background waits for as long as it takes."""
+BACKOFF_FIRST_S, BACKOFF_LIMIT_S = 0.05, 1.0
+"""The first and the longest pause between tries while a server cannot be reached."""
+REFUSED_PAUSE_S = 30.0
+"""How long a server that did not accept the credentials is left alone."""
+STREAM_SILENCE_LIMIT_S = 300.0
+"""A stream of messages that says nothing for so long is opened anew: its server may be gone without a word."""
+LATE_NEWS_S = 1.0
+"""A run that is at work here for longer asks its server for news: it may be canceled, or go on elsewhere."""
+REFRESH_S = 60.0
+"""How often it is looked whether news was lost of what is waited for."""
+NUDGE_S = 0.012
+"""So long after a write a legacy server is asked for anything at all: else it sends the messages of that write a second later."""
 FRESH_LIMIT = 16
 """Of how many runs a file remembers, when others are put away, that nothing below their ids is in it alone."""
 JOURNAL_LIMIT = 50_000
@@ -444,14 +470,14 @@ class ListDescendants:
 class SearchPromises:
     """Promises whose id matches `pattern` (`*` is any run of characters), newest first. Answer: (list of PromiseRecord, cursor or None).
 
-    `states` and `tags` narrow it down (None: any); `before` is the cursor of the page before.
+    `states` and `tags` narrow it down (None: any); `before` is the cursor of the page before, text where a server made it.
     """
 
     pattern: str
     states: tuple[State, ...] | None = None
     tags: dict[str, str] | None = None
     limit: int = SEARCH_LIMIT
-    before: int | None = None
+    before: int | str | None = None
 
 
 @dataclass(slots=True)

@@ -50,10 +50,12 @@ from resonate.protocol import (
 from resonate.registry import Registry
 from resonate.runtime import Runtime
 from resonate.steps import Steps
+from resonate.stores.connections import Credentials
 from resonate.stores.face import Backend, checked_text
 from resonate.stores.foreign import ForeignStore
 from resonate.stores.local import LocalStore
 from resonate.stores.promises import PromiseStore
+from resonate.stores.remote import RemoteStore
 from resonate.stores.schedules import ScheduleStore
 from resonate.stores.sqlite import SqliteStore
 from resonate.wire.legacy import read_tags
@@ -83,7 +85,7 @@ class Resonate:
     def __init__(
         self, *, dependencies: Dependencies | None = None, group: str = "default", log_level: int | str = logging.NOTSET,
         message_source: MessageSource | None = None, pid: str | None = None, registry: Registry | None = None,
-        store: LocalStore | Store | None = None, ttl: int = 10, workers: int | None = None, encoder: Encoder | None = None,
+        store: LocalStore | RemoteStore | Store | None = None, ttl: int = 10, workers: int | None = None, encoder: Encoder | None = None,
     ) -> None:  # fmt: skip
         _expect("dependencies", dependencies, Dependencies, optional=True)
         _expect("group", group, str)
@@ -102,7 +104,9 @@ class Resonate:
             raise TypeError(f"the message_source of a LocalStore must be `LocalMessageSource`, got {type(message_source).__name__}")
         if message_source is not None and store is None:
             raise ValueError("a message_source needs the store that it belongs to: Resonate(store=store, message_source=...)")
-        if store is not None and not isinstance(store, LocalStore) and message_source is None:
+        if isinstance(store, RemoteStore) and isinstance(message_source, LocalMessageSource):
+            raise TypeError("the message_source of a RemoteStore must be a `Poller`, or none, got LocalMessageSource")
+        if store is not None and not isinstance(store, (LocalStore, RemoteStore)) and message_source is None:
             raise ValueError(f"a {type(store).__name__} needs its message_source: Resonate(store=store, message_source=...)")
         if ttl <= 0:
             raise ValueError(f"ttl must be a positive number of seconds, got {ttl}")
@@ -135,6 +139,29 @@ class Resonate:
         ...     resonate.start()
         """
         store = None if path is None else SqliteStore(path, durability)
+        return cls(
+            dependencies=dependencies, group=group, log_level=log_level, pid=pid, registry=registry, store=store, ttl=ttl,
+            workers=workers, encoder=encoder,
+        )  # fmt: skip
+
+    @classmethod
+    def remote(
+        cls, auth: Credentials = None, dependencies: Dependencies | None = None, group: str = "default", host: str | None = None,
+        log_level: int | str = logging.INFO, message_source_port: str | int | None = None, pid: str | None = None,
+        registry: Registry | None = None, store_port: str | int | None = None, ttl: int = 10, workers: int | None = None,
+        *, protocol: str | None = None, encoder: Encoder | None = None,
+    ) -> Self:  # fmt: skip
+        """A client of a Resonate Server: the same functions, with workers anywhere.
+
+        `host` is as `http://localhost` or a whole address, `auth` a (user, password) or a bearer token; what is not given is read from the
+        environment (RESONATE_HOST, RESONATE_PORT_STORE, RESONATE_PORT_MESSAGE_SOURCE, RESONATE_USERNAME, RESONATE_PASSWORD,
+        RESONATE_TOKEN). Which generation of server it is, is found out; `protocol` is `legacy` or `current` to say so. The server need not
+        be there yet. The other arguments are those of `local`.
+
+        >>> Resonate.remote(host="http://localhost:8001")
+        Resonate(on http://localhost:8001, not asked yet, group='default', 0 functions)
+        """
+        store = RemoteStore(host, store_port, auth, protocol=protocol, message_source_port=message_source_port)
         return cls(
             dependencies=dependencies, group=group, log_level=log_level, pid=pid, registry=registry, store=store, ttl=ttl,
             workers=workers, encoder=encoder,
@@ -637,10 +664,10 @@ class _Registering(Protocol):
     def __call__[**P, R](self, func: Callable[P, R], /) -> Function[P, R]: ...
 
 
-def _backend(store: LocalStore | Store | None) -> Backend:
+def _backend(store: LocalStore | RemoteStore | Store | None) -> Backend:
     if store is None:
         return LocalStore()
-    return store if isinstance(store, LocalStore) else ForeignStore(store)
+    return store if isinstance(store, (LocalStore, RemoteStore)) else ForeignStore(store)
 
 
 def _checked(id: Any, func: Any) -> str | Callable[..., Any]:

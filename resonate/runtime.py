@@ -47,6 +47,7 @@ from resonate.labels import label_arguments
 from resonate.models.message_source import MessageSource
 from resonate.observers import Observers
 from resonate.protocol import (
+    LATE_NEWS_S,
     MESSAGE_SOURCE_PAUSE_S,
     STOPPED_RUN_PAUSE_S,
     TIMEOUT_LIMIT_MS,
@@ -122,9 +123,11 @@ class Runtime:
         self._handles: dict[str, list[Handle[Any]]] = {}
         self._interested: dict[str, list[Run]] = {}
         self._lock = threading.Lock()
-        self._inbox: deque[Message] = deque()
+        self._inbox: deque[Callable[[list[Job]], None]] = deque()  # what has come, each said to whom it concerns
         self._ready: deque[Run] = deque()  # with answers in their mailboxes
-        self._unknown: dict[str, dict[str, TaskMessage]] = {}  # work that waits for a function to be registered, by its name
+        # Work that waits for a function to be registered, by its name and the run; and the name by the run.
+        self._unknown: dict[str, dict[str, TaskMessage]] = {}
+        self._waiting_for: dict[str, str] = {}
         self._here = threading.local()  # how deep this thread is in drives of this runtime
         self._workers: Workers[Job] = Workers(workers, self._perform, steps.close_loop)
         self._timers = Timers("resonate-timers")
@@ -187,12 +190,15 @@ class Runtime:
         create: Operation = leased if old is None else TakeOver(old, leased, from_step)
         self._add_handle(handle)
         self._offer_again(promise.id)  # its code may have been mended
-        created, _ = self._store.call((create, Subscribe(promise.id, self._pid, self._notice_address, TIMEOUT_LIMIT_MS)))
+        news = Subscribe(promise.id, self._pid, self._notice_address, TIMEOUT_LIMIT_MS)
+        created = self._store.call((create,) if self._store.is_far else (create, news))[0]
         if isinstance(created, Exception):
             self._drop_handle(handle)
             raise created
         record, lease = created
         jobs: list[Job] = []
+        if self._store.is_far:  # of a run that is soon over here no news is needed
+            self._timers.after(LATE_NEWS_S if lease is not None else 0.0, lambda: self._ask_for_news(promise.id, news))
         if record.state != "PENDING":
             self._settle_handles(record, inline=True)
         elif lease is not None:
@@ -203,6 +209,12 @@ class Runtime:
                 run.mailbox.append((Computation.start, (lease,)))
             jobs.append((run, None))  # a worker drives it: an interrupt of the caller must not hit a computation half-way
         self._work_off(jobs)
+
+    def _ask_for_news(self, promise_id: str, news: Subscribe) -> None:
+        if promise_id in self._handles:
+            jobs: list[Job] = []
+            self._ask(news, self._told, jobs)
+            self._work_off(jobs)
 
     def watch(self, handle: Handle[Any], create: Operation | None = None) -> None:
         """Settle a handle when its promise settles, after creating that promise if asked to. Raises what the store refuses with."""
@@ -303,7 +315,7 @@ class Runtime:
                     self._halt(run, action.changed)
                 if action.record is not None and not self._store.in_place:
                     # A store that answers later may tell later too; our own settlement is news enough.
-                    self._inbox.append(NotifyMessage(self._notice_address, action.record))
+                    self._inbox.append(partial(self._notice, action.record))
 
     def _send(self, run: Run, send: Send) -> None:
         operation = send.operation
@@ -362,7 +374,9 @@ class Runtime:
                 return
 
     def _troubled(self, run_id: str, error: Exception) -> None:
-        """What a run has asked of the store is not written, or not any more its own to write."""
+        """What a run has asked of the store is not written, or not any more its own to write; without a run it concerns everybody."""
+        for waiting in list(self._handles) if not run_id else ():
+            self._fail_handles(waiting, error)
         run = self._runs.get(run_id)
         if run is not None and not isinstance(error, (StoreUnavailable, StoreDamaged)):
             run.mailbox.append((Computation.lost, ()))
@@ -442,7 +456,10 @@ class Runtime:
 
     def _hear(self, message: Message) -> None:
         """The store's listener. Within a drive the message waits in the inbox until the drive is over."""
-        self._inbox.append(message)
+        if isinstance(message, NotifyMessage):
+            self._inbox.append(partial(self._notice, message.promise))
+        else:
+            self._inbox.append(partial(self._accept, message))
         self._see_to_news()
 
     def _read_inbox(self, jobs: list[Job]) -> None:
@@ -450,15 +467,19 @@ class Runtime:
         try:
             while self._inbox:
                 try:
-                    message = self._inbox.popleft()
+                    see_to_it = self._inbox.popleft()
                 except IndexError:
                     return  # another thread took it
-                if isinstance(message, NotifyMessage):
-                    self._notice(message.promise, jobs)
-                else:
-                    self._accept(message, jobs)
+                see_to_it(jobs)
         finally:
             self._here.nesting -= 1
+
+    def _ask(self, operation: Operation, tell: Callable[[Any, list[Job]], None], jobs: list[Job]) -> None:
+        """Ask the store and have the answer told: at once, or where asking is a journey, when it is there."""
+        if self._store.is_far:
+            self._store.post(operation, lambda answer: self._inbox.append(partial(tell, answer)))
+        else:
+            tell(self._store.call((operation,))[0], jobs)
 
     def _notice(self, record: PromiseRecord, jobs: list[Job]) -> None:
         self._settle_handles(record)
@@ -476,7 +497,9 @@ class Runtime:
         if self._stopped or (not self._store.sole_owner and self._waits_for_function(message)):
             return
         claim = ClaimTask(message.id, message.counter, self._pid, self._ttl_ms, adopt=not self._store.in_place)
-        claimed = self._store.call((claim,))[0]
+        self._ask(claim, partial(self._claimed, message), jobs)
+
+    def _claimed(self, message: TaskMessage, claimed: Any, jobs: list[Job]) -> None:
         if not isinstance(claimed, Claimed):
             logger.debug("task %s is not ours: %s", message.id, claimed)
             return
@@ -484,26 +507,46 @@ class Runtime:
         if there is not None:
             self._post(there, jobs, Computation.resumed, claimed.lease, claimed.leaf, self._is_alone)
             return
+        if self._store.is_far and self._lacks_function(message, claimed.root):
+            self._store.post(DropTask(claimed.lease.task, claimed.lease.counter), _unheard)
+            return
         try:
             command = self._invocation(claimed.root)
         except Exception as error:
             value = self._steps.encode_error(error)
-            self._store.call((SettlePromise(claimed.root.id, "REJECTED", value, claimed.root.id, adopt=True, lease=claimed.lease),))
+            refusal = SettlePromise(claimed.root.id, "REJECTED", value, claimed.root.id, adopt=True, lease=claimed.lease)
+            self._ask(refusal, lambda answer, jobs: None, jobs)
             return
         run, is_new = self._add_run(claimed.root, command)
         if is_new:
             self._post(run, jobs, Computation.start, claimed.lease)
         else:
             self._post(run, jobs, Computation.resumed, claimed.lease, claimed.leaf, self._is_alone)
-        news = self._store.call((Subscribe(run.id, self._pid, self._notice_address, TIMEOUT_LIMIT_MS),))[0]
-        if not isinstance(news, Exception) and news[0].state != "PENDING":
-            self._post(run, jobs, Computation.settled_outside, news[0])
+        self._ask(Subscribe(run.id, self._pid, self._notice_address, TIMEOUT_LIMIT_MS), self._told, jobs)
+
+    def _told(self, answer: Any, jobs: list[Job]) -> None:
+        """The answer to asking for news of a run: it may be over already."""
+        if not isinstance(answer, Exception) and answer[0].state != "PENDING":
+            self._notice(answer[0], jobs)
 
     def _waits_for_function(self, message: TaskMessage) -> bool:
         """Whether work has to wait until its function is registered. It may be soon, in a notebook, or another process may have it."""
         if message.root in self._runs:
             return False
-        record = self._store.call((GetPromise(message.root),))[0]
+        if not self._store.is_far:
+            if not self._lacks_function(message, self._store.call((GetPromise(message.root),))[0]):
+                return False
+            self._store.call((DeliveryFailed(message.id, message.counter),))  # another process may know it
+            return True
+        with self._lock:  # a server is not asked before the task is claimed; what has waited once is known here
+            name = self._waiting_for.get(message.root)
+            if name is not None and name in self._unknown:
+                self._unknown[name][message.root] = message
+                return True
+        return False
+
+    def _lacks_function(self, message: TaskMessage, record: Any) -> bool:
+        """Whether a run asks for a function that is not registered here; then its message is kept until it is."""
         try:
             asked = self._steps.decode(record.param)
             name, version = str(asked["func"]), asked.get("version", 0)
@@ -513,8 +556,8 @@ class Runtime:
                 return False
             with self._lock:
                 is_new = name not in self._unknown
-                self._unknown.setdefault(name, {})[message.id] = message
-            self._store.call((DeliveryFailed(message.id, message.counter),))  # another process may know it
+                self._unknown.setdefault(name, {})[message.root] = message
+                self._waiting_for[message.root] = name
             if is_new:
                 self._steps.warn(message.root, message.root, f"waits: {error}. It goes on as soon as that is registered here or elsewhere.")
             return True
@@ -531,8 +574,10 @@ class Runtime:
         """A function is known now: take up what has waited for it."""
         with self._lock:
             messages = self._unknown.pop(name, {})
+            for message in messages.values():
+                self._waiting_for.pop(message.root, None)
         if messages:
-            self._inbox.extend(messages.values())
+            self._inbox.extend(partial(self._accept, message) for message in messages.values())
             self._timers.after(0.0, lambda: self._work_off([]))
 
     def _invocation(self, record: PromiseRecord) -> Command[Any]:
@@ -590,8 +635,9 @@ class Runtime:
     def _beat(self) -> None:
         self._beating = False
         if self._runs:
-            self._store.call((Heartbeat(self._pid),))
+            self._ask(Heartbeat(self._pid), lambda answer, jobs: None, [])
             self._keep_alive()
+            self._work_off([])
 
     # ---- jobs: done by workers, with no lock and no right to drive ------------------------------------------------------------------
 

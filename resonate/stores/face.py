@@ -51,6 +51,16 @@ class Backend(Protocol):
         ...
 
     @property
+    def is_far(self) -> bool:
+        """Whether asking it is a journey, for which no thread may wait that others need."""
+        ...
+
+    @property
+    def child_separator(self) -> str:
+        """What stands between a run's id and the number of its first child; below that it is a dot."""
+        ...
+
+    @property
     def where(self) -> tuple[str, str]:
         """What kind of place it is, and how it is called."""
         ...
@@ -116,7 +126,7 @@ class Face:
         return answer
 
     @staticmethod
-    def _page_limits(asked: Sequence[Any]) -> tuple[int, int | None]:
+    def _page_limits(asked: Sequence[Any]) -> tuple[int, Any]:
         limit = asked[3]
         if isinstance(limit, bool) or not isinstance(limit, int) or not 0 <= limit <= SEARCH_LIMIT:
             raise refusal(40000, f"limit must be 1 to {SEARCH_LIMIT}, got {short_text(limit)}")
@@ -195,7 +205,7 @@ def checked_encoded(headers: Mapping[str, str] | None, data: str | None, prefix:
     return checked_tags(f"{prefix}headers", headers), data
 
 
-def write_cursor(asked: Sequence[Any], place: int) -> str:
+def write_cursor(asked: Sequence[Any], place: int | str) -> str:
     """A search (pattern, state, tags, limit, place) that goes on at another place, as opaque text."""
     return base64.urlsafe_b64encode(json.dumps([*asked[:4], place]).encode()).decode("ascii")
 
@@ -205,7 +215,7 @@ def read_cursor(cursor: str) -> Sequence[Any]:
     try:
         asked = json.loads(base64.urlsafe_b64decode(cursor))
         pattern, _, tags, _, place = asked
-        if isinstance(pattern, str) and isinstance(place, int) and (tags is None or isinstance(tags, dict)):
+        if isinstance(pattern, str) and isinstance(place, (int, str)) and (tags is None or isinstance(tags, dict)):
             return tuple(asked)
     except (ValueError, TypeError, RecursionError):
         pass  # refused below, as every other text that is no cursor

@@ -40,6 +40,8 @@ class ForeignStore:
 
     in_place = True
     sole_owner = False
+    is_far = False
+    child_separator = "."
 
     def __init__(self, store: Store) -> None:
         self._store = store

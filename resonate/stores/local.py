@@ -96,6 +96,8 @@ class LocalStore:
     """Answers come at once, in the calling thread."""
     sole_owner = True
     """No other process can see these promises, so nobody else can take a run over."""
+    is_far = False
+    child_separator = "."
     where = ("memory", "in memory")
     """What kind of place this is, and how the notebook calls it."""
 

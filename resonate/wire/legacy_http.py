@@ -204,9 +204,7 @@ def _show_waiting(operation: Any, answer: Any, before: Any, base: str) -> Reply:
 
 def _show_claimed(operation: ClaimTask, claimed: Claimed, before: Any, base: str) -> Reply:
     promises = {"root": claimed.root} if claimed.leaf is None else {"root": claimed.root, "leaf": claimed.leaf}
-    shown = {
-        role: {"id": each.id, "href": f"{base}/promises/{each.id}", "data": promise_to_wire(each)} for role, each in promises.items()
-    }
+    shown = {role: {"id": each.id, "href": f"{base}/promises/{each.id}", "data": promise_to_wire(each)} for role, each in promises.items()}
     return Reply(201, {"type": "invoke" if claimed.leaf is None else "resume", "promises": shown})
 
 
@@ -273,6 +271,8 @@ def _read_promise_search(query: Mapping[str, str]) -> Attributes:
 
 
 def _query_of(operation: Any) -> list[tuple[str, str]]:
+    if isinstance(operation.before, str):
+        return [("cursor", operation.before)]
     query = [("id", operation.pattern), ("limit", str(operation.limit))]
     names = {states: name for name, states in _STATES.items()}
     if getattr(operation, "states", None) is not None:

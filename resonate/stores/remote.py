@@ -1,0 +1,571 @@
+"""Promises on a Resonate Server, asked for over HTTP by a few threads.
+
+An operation is a small generator of requests (`wire.client`); here they are sent, each again and again until it is answered. While the
+server cannot be reached, everything waits on one `Line`, and one request at a time tries it: what was asked for goes on within a moment
+of its coming back, and a thousand waiting runs do not storm it.
+
+Who sends: a caller (`call`) does it itself, and is told after `FOREGROUND_LIMIT_S` that nobody answers; what was posted is sent by the
+worker that has nothing else to do (`flush`), so a sequence of steps stays on one thread, or else by the threads of this store. None of them
+runs user code.
+
+Messages come by a stream of events. Any of them can be lost, so after each new connection, and now and then, it is looked whether what is
+waited for has settled in the meantime (`_refresh`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from resonate.errors import RemoteProtocolError, ResonateStoreError, StoreUnavailable
+from resonate.models.encoder import Encoder
+from resonate.models.retry_policy import RetryPolicy
+from resonate.protocol import (
+    FOREGROUND_LIMIT_S,
+    NUDGE_S,
+    REFRESH_S,
+    REMOTE_THREADS_LIMIT,
+    REQUEST_TIMEOUT_S,
+    STREAM_SILENCE_LIMIT_S,
+    WAIT_SLICE_S,
+    ClaimTask,
+    CreateLeased,
+    CreatePromise,
+    DropTask,
+    GetPromise,
+    Message,
+    NotifyMessage,
+    Operation,
+    Park,
+    PromiseRecord,
+    RegisterCallback,
+    SettlePromise,
+    Subscribe,
+    TaskMessage,
+)
+from resonate.stores.connections import Connections, Credentials, Unreachable
+from resonate.stores.io_threads import IoThreads
+from resonate.stores.line import Impatient, Line, Stopped
+from resonate.stores.local import _with_values as with_values
+from resonate.stores.promises import PromiseStore
+from resonate.stores.schedules import ScheduleStore
+from resonate.stores.tasks import TaskStore
+from resonate.timers import Timers
+from resonate.wire.client import Answered, Busy, Exchanges, Refused, ServerProtocol, one
+from resonate.wire.http import Request
+from resonate.wire.legacy import address_of
+from resonate.wire.legacy_client import LegacyClient
+
+logger = logging.getLogger("resonate.stores.remote")
+
+Deliver = Callable[[Any], None]
+_WHICH = Request("GET", "/promises", "id=x&limit=1")
+"""What tells a server of one generation from one of the other."""
+
+
+class _Job:
+    """An operation under way."""
+
+    __slots__ = ("answers", "deliver", "exchanges", "missing", "operation")
+
+    def __init__(self, operation: Operation, exchanges: Exchanges, deliver: Deliver) -> None:
+        self.operation = operation
+        self.exchanges = exchanges
+        self.deliver = deliver
+        self.answers: list[Answered] = []
+        self.missing = 0  # of the requests that were sent at once
+
+
+class _Impatience:
+    """How long whoever sends a request waits while the server cannot be reached."""
+
+    def __init__(self, until: float | None) -> None:
+        self.until = until
+        """By the monotonic clock; None: for as long as it takes."""
+
+
+class RemoteStore:
+    """Promises on the server at `host`:`port`. Arguments that are not given are read from the environment, as SDK 0.6.7 does it:
+    RESONATE_HOST_STORE or RESONATE_HOST, RESONATE_PORT_STORE, RESONATE_USERNAME and RESONATE_PASSWORD, or RESONATE_TOKEN.
+
+    `host` may also be a whole address (`https://example.org/resonate`). `auth` is (user, password) or a bearer token, `timeout` the seconds
+    that a server may be silent, `protocol` is `legacy` or `current`; without it, it is found out with the first request. Nothing is asked
+    here: a server that is not there yet may come later.
+
+    >>> RemoteStore("http://localhost", 8001).where
+    ('server', 'on http://localhost:8001, not asked yet')
+    """
+
+    in_place = False
+    sole_owner = False
+    is_far = True
+    """Each operation is a journey: nobody may wait for it on a thread that others need."""
+
+    def __init__(
+        self, host: str | None = None, port: str | int | None = None, auth: Credentials = None, encoder: Encoder | None = None,
+        timeout: float | tuple[float, float] = REQUEST_TIMEOUT_S, retry_policy: RetryPolicy | None = None, *,
+        protocol: str | None = None, message_source_port: str | int | None = None,
+    ) -> None:  # fmt: skip
+        if protocol not in (None, "legacy", "current"):
+            raise ValueError(f"protocol must be `legacy` or `current`, got {protocol!r}")
+        timeout_s = float(max(timeout)) if isinstance(timeout, tuple) else float(timeout)
+        credentials = auth if auth is not None else credentials_of_environment()
+        self._connections = Connections(address_from("STORE", host, port, "8001"), credentials, timeout_s)
+        self._message_port = message_source_port or os.getenv("RESONATE_PORT_MESSAGE_SOURCE")
+        self._message_connections = Connections(
+            address_from("MESSAGE_SOURCE", host, self._message_port, "8002", over=True), credentials, timeout_s
+        )
+        self._encoder = encoder
+        self._wanted = protocol
+        self._protocol: ServerProtocol | None = _CLIENTS[protocol](uuid.uuid4().hex) if protocol is not None else None
+        self._line = Line(self._connections.url, retry_policy)
+        self._line.on_refused = self._tell_refused
+        self._threads = IoThreads(REMOTE_THREADS_LIMIT)
+        self._queue: deque[_Job] = deque()  # posted, and taken by nobody yet
+        self._timers = Timers("resonate-remote")
+        self._watched: dict[str, Subscribe] = {}  # promises whose news somebody waits for
+        self._parked: dict[str, Park] = {}  # by the run
+        self._receivers: tuple[Callable[[Any], None], ...] = ()
+        self._sent_at = 0.0  # the last request, by the monotonic clock
+        self._is_nudge_due = False
+        self._started = False
+        self.on_answers: Callable[[], None] = lambda: None
+        self.on_trouble: Callable[[str, Exception], None] = lambda run_id, error: None
+        self.promises = PromiseStore(self)
+        self.tasks = TaskStore(self)
+        self.schedules = ScheduleStore(self)
+
+    def __repr__(self) -> str:
+        return f"RemoteStore({self.where[1]})"
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """What turns the text of values into what is kept."""
+        return self._encoder
+
+    @property
+    def url(self) -> str:
+        """Where the server is."""
+        return self._connections.url
+
+    @property
+    def where(self) -> tuple[str, str]:
+        """What kind of place this is, and how it is called."""
+        known = "not asked yet" if self._protocol is None else f"{self._protocol.name} protocol"
+        return "server", f"on {self.url}, {known}"
+
+    @property
+    def child_separator(self) -> str:
+        """What stands between a run's id and the number of its first child."""
+        return "." if self._protocol is None else self._protocol.child_separator
+
+    @property
+    def trouble(self) -> StoreUnavailable | None:
+        """Why the server cannot be asked just now."""
+        return self._line.trouble
+
+    def address(self, target: str) -> str:
+        """The address of a logical target, as promises carry it."""
+        return address_of(target)
+
+    # ---- asking ----------------------------------------------------------------------------------------------------------------------
+
+    def call(self, operations: Sequence[Operation]) -> list[Any]:
+        """Carry out operations in order and wait for them. A refused one's answer is the error itself."""
+        return [self._call(operation) for operation in operations]
+
+    def _call(self, operation: Operation) -> Any:
+        done = threading.Event()
+        answers: list[Any] = []
+
+        def deliver(answer: Any) -> None:
+            answers.append(answer)
+            done.set()
+
+        job = self._job(operation, deliver)
+        patience = _Impatience(time.monotonic() + (FOREGROUND_LIMIT_S if not self._line.is_stopped else 0.0))
+        try:
+            self._advance(job, None, patience)
+        except Impatient:
+            return self._line.trouble or StoreUnavailable(f"{self.url} cannot be reached")
+        while not done.wait(WAIT_SLICE_S):
+            if self._line.is_stopped:
+                return StoreUnavailable(f"the client was stopped before {self.url} had answered")
+        return answers[0]
+
+    def post(self, operation: Operation, deliver: Deliver) -> Any:
+        """None; `deliver` gets the answer from whoever carries the operation out, and then `on_answers` is called."""
+        self._queue.append(self._job(operation, deliver))
+        return None
+
+    def _job(self, operation: Operation, deliver: Deliver) -> _Job:
+        if self._encoder is not None:
+            operation = _encoded(operation, self._encoder.encode)
+        return _Job(operation, self._exchanges(operation), deliver)
+
+    @property
+    def awaited(self) -> int:
+        """How many posted operations nobody carries out yet."""
+        return len(self._queue)
+
+    def flush(self) -> None:
+        """Carry out what was posted: one operation here and now, if there is no other, and the rest by the threads of this store."""
+        try:
+            job = self._queue.popleft()
+        except IndexError:
+            return
+        if self._queue or self._threads.busy:
+            self._queue.appendleft(job)
+            self.flush_soon()
+            return
+        self._advance(job, None, _AT_ONCE)
+
+    def flush_soon(self) -> None:
+        """Have everything that was posted carried out by the threads of this store."""
+        while self._queue:
+            try:
+                job = self._queue.popleft()
+            except IndexError:
+                return
+            self._threads.put(partial(self._advance, job, None, _FOR_EVER))
+
+    # ---- carrying out ----------------------------------------------------------------------------------------------------------------
+
+    def _exchanges(self, operation: Operation) -> Exchanges:
+        if self._protocol is None:
+            answered = yield from one(_WHICH)
+            self._protocol = _CLIENTS[answered.body](uuid.uuid4().hex)
+        return (yield from self._protocol.ask(operation))
+
+    def _advance(self, job: _Job, answers: Sequence[Answered] | None, patience: _Impatience) -> None:
+        """Go on with an operation, up to its end or to requests that are sent at once."""
+        while True:
+            try:
+                requests = job.exchanges.send(answers)  # type: ignore[arg-type] # None begins a generator
+            except StopIteration as end:
+                return self._finish(job, end.value)
+            except ResonateStoreError as error:
+                return self._finish(job, error)
+            except Exception as error:  # a fault of ours must end neither this thread nor the run in silence
+                logger.exception("%s could not be asked of %s", type(job.operation).__name__, self.url)
+                return self._finish(job, RemoteProtocolError(f"{type(job.operation).__name__} failed: {error!r}"))
+            if len(requests) > 1:
+                job.answers, job.missing = [_NONE] * len(requests), len(requests)
+                for place, request in enumerate(requests):
+                    self._threads.put(partial(self._part, job, place, request))
+                return None
+            try:
+                answers = [self._exchange(request, patience) for request in requests]
+            except _Handover as handover:
+                self._threads.put(partial(self._take_up, job, requests[0], was_sent=handover.was_sent))
+                return None
+            except Stopped:
+                return None
+
+    def _take_up(self, job: _Job, request: Request, *, was_sent: bool) -> None:
+        try:
+            answered = self._exchange(request, _FOR_EVER, was_sent=was_sent)
+        except Stopped:
+            return
+        self._advance(job, [answered], _FOR_EVER)
+
+    def _part(self, job: _Job, place: int, request: Request) -> None:
+        try:
+            answered = self._exchange(request, _FOR_EVER)
+        except Stopped:
+            return
+        with self._line.lock:
+            job.answers[place] = answered
+            job.missing -= 1
+            is_last = job.missing == 0
+        if is_last:
+            self._advance(job, job.answers, _FOR_EVER)
+
+    def _exchange(self, request: Request, patience: _Impatience, *, was_sent: bool = False) -> Answered:
+        """Send a request until it is answered."""
+        target = f"{request.path}?{request.query}" if request.query else request.path
+        while True:
+            if patience is _AT_ONCE:
+                if self._line.is_down:
+                    raise _Handover(was_sent)
+            else:
+                self._line.wait_turn(patience.until)
+            try:
+                self._sent_at = time.monotonic()
+                response = self._connections.exchange(request.method, target, request.headers, request.body)
+                body = self._read(request, response.status, response.kind, response.body)
+            except Unreachable as error:
+                was_sent = was_sent or error.was_sent
+                self._line.failed(str(error))
+            except Refused as error:
+                self._line.refused(str(error))
+            except (Busy, RemoteProtocolError) as error:
+                was_sent = True
+                self._line.failed(getattr(error, "mesg", "") or str(error))
+            except BaseException:  # an interrupt: somebody else has to try the line
+                self._line.gave_up()
+                raise
+            else:
+                self._line.answered()
+                return Answered(response.status, body, was_sent)
+
+    def _read(self, request: Request, status: int, kind: str, body: bytes) -> Any:
+        if request is not _WHICH:
+            assert self._protocol is not None
+            return self._protocol.read(status, kind, body)
+        if status == 410:
+            return "current"
+        shown = LegacyClient.read(_A_LEGACY_CLIENT, status, kind, body)
+        if status == 200 and isinstance(shown, dict) and "promises" in shown:
+            return "legacy"
+        raise RemoteProtocolError("it does not answer as a Resonate Server does; is the port right?")
+
+    def _finish(self, job: _Job, answer: Any) -> None:
+        self._note(job.operation, answer)
+        if self._encoder is not None:
+            answer = with_values(answer, self._encoder.decode)
+        job.deliver(answer)
+        self.on_answers()
+
+    # ---- what is waited for ----------------------------------------------------------------------------------------------------------
+
+    def _note(self, operation: Operation, answer: Any) -> None:
+        """Remember who waits for what, and see to it that a legacy server sends at once what a write brings about."""
+        if isinstance(answer, Exception):
+            return
+        if isinstance(operation, Subscribe):
+            if answer[0].state == "PENDING":
+                self._watched[operation.promise] = operation
+        elif isinstance(operation, Park):
+            if not answer:
+                self._parked[operation.lease.root] = operation
+        elif isinstance(operation, ClaimTask):
+            self._parked.pop(answer.root.id, None)
+        elif isinstance(answer, PromiseRecord) and answer.timer and answer.state == "PENDING":
+            self._nudge_at(answer.timeout / 1000)
+        if type(operation) in _MESSAGES_FOLLOW and self._started:
+            self._nudge_soon()
+
+    def _nudge_soon(self) -> None:
+        if self._protocol is not None and self._protocol.name == "legacy" and not self._is_nudge_due:
+            self._is_nudge_due = True
+            self._timers.after(NUDGE_S, self._nudge)
+
+    def _nudge_at(self, time_s: float) -> None:
+        if self._protocol is not None and self._protocol.name == "legacy" and self._started:
+            self._timers.after(time_s - time.time() + 0.001, self._nudge_twice)
+
+    def _nudge_twice(self) -> None:
+        self._is_nudge_due = True
+        self._sent_at = 0.0
+        self._nudge()
+        self._is_nudge_due = True
+        self._timers.after(NUDGE_S, self._nudge)
+
+    def _nudge(self) -> None:
+        self._is_nudge_due = False
+        if time.monotonic() - self._sent_at >= NUDGE_S / 2 and not self._line.is_down:
+            self._threads.put(partial(self._advance, self._job(GetPromise("x"), _unheard), None, _FOR_EVER))
+
+    def _refresh(self) -> None:
+        """Look whether news was lost: ask once more for each promise that somebody waits for."""
+        for subscription in list(self._watched.values()):
+            self._threads.put(partial(self._advance, self._job(subscription, partial(self._renewed, subscription)), None, _FOR_EVER))
+        for park in list(self._parked.values()):
+            for name in park.promises:
+                found = partial(self._looked, park, name)
+                self._threads.put(partial(self._advance, self._job(GetPromise(name), found), None, _FOR_EVER))
+
+    def _renewed(self, subscription: Subscribe, answer: Any) -> None:
+        if not isinstance(answer, Exception) and answer[0].state != "PENDING":
+            self._receive(NotifyMessage(subscription.recv, answer[0]))
+
+    def _looked(self, park: Park, name: str, answer: Any) -> None:
+        """A promise that a resting run waits for: where it has settled, the message that there is work may be lost."""
+        root = park.lease.root
+        if isinstance(answer, PromiseRecord) and answer.state != "PENDING" and self._parked.get(root) is park:
+            self._receive(TaskMessage(park.recv, "resume", f"__resume:{root}:{name}", 1, root))
+
+    def _refresh_again(self) -> None:
+        self._refresh()
+        if self._started:
+            self._timers.after(REFRESH_S, self._refresh_again)
+
+    # ---- messages --------------------------------------------------------------------------------------------------------------------
+
+    def _message_places(self, place: str) -> list[tuple[Connections, str]]:
+        """Where the messages may be: at a port of their own, or at that of the promises. Which it is, is found out."""
+        own, shared = (self._message_connections, f"/{place}"), (self._connections, f"/poll/{place}")
+        return [own, shared] if self._message_port is not None else [shared, own]
+
+    def listen(self, group: str, id: str, receive: Callable[[Any], None]) -> Callable[[], None]:
+        """Hand the messages for process `id` of a group to `receive` from now on; gives what ends it."""
+        self._receivers = (*self._receivers, receive)
+        stream = MessageStream(self, group, id)
+        stream.start()
+
+        def end() -> None:
+            self._receivers = tuple(each for each in self._receivers if each is not receive)
+            stream.stop()
+
+        return end
+
+    def _receive(self, message: Message) -> None:
+        if isinstance(message, NotifyMessage):
+            self._watched.pop(message.promise.id, None)
+            if self._encoder is not None:
+                message = with_values(message, self._encoder.decode)
+        for receive in self._receivers:
+            receive(message)
+
+    # ---- lifecycle -------------------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to send in the background."""
+        if not self._started:
+            self._started = True
+            self._line.go_on()
+            self._timers, self._threads = Timers("resonate-remote"), IoThreads(REMOTE_THREADS_LIMIT)
+            self._timers.after(REFRESH_S, self._refresh_again)
+
+    def stop(self, timeout_s: float = 0.0) -> None:
+        """Send nothing more in the background. What was posted and is not sent is dropped: it was not acknowledged."""
+        self._started = False
+        self._line.stop()
+        self._timers.stop(timeout_s)
+        self._threads.stop(timeout_s)
+
+    def _tell_refused(self, error: StoreUnavailable) -> None:
+        self.on_trouble("", error)
+
+
+class MessageStream:
+    """The thread that reads the messages for one process, and connects anew for as long as it takes."""
+
+    def __init__(self, store: RemoteStore, group: str, id: str) -> None:
+        self._store = store
+        self._place = f"{quote(group, safe='')}/{quote(id)}"
+        self._recv = f"poll://any@{group}/{id}"
+        self._stream: Any = None
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._read_for_ever, name="resonate-messages", daemon=True)
+        self.connected = threading.Event()
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the stream."""
+        self._stopped.set()
+        if self._stream is not None:
+            self._stream.close()
+
+    def _read_for_ever(self) -> None:
+        line = self._store._line
+        places = self._store._message_places(self._place)
+        while not self._stopped.is_set():
+            try:
+                line.wait_turn(None)
+                self._stream = self._open(places)
+            except Stopped:
+                return
+            except Unreachable as error:
+                line.failed(str(error))
+                continue
+            except Refused as error:
+                line.refused(str(error))
+                continue
+            line.answered()
+            if self._stopped.is_set():
+                self._stream.close()
+                return
+            self._store._refresh()
+            self.connected.set()
+            try:
+                for event in self._stream.events():
+                    self._hear(event)
+            except Unreachable as error:
+                logger.info("the messages of %s broke off: %s", self._store.url, error)
+            self._stream.close()
+
+    def _open(self, places: list[tuple[Connections, str]]) -> Any:
+        """The stream at the first place that has one. Servers have it at another port, at the same, or at both."""
+        status = 0
+        for connections, target in list(places):
+            try:
+                stream = connections.stream(target, STREAM_SILENCE_LIMIT_S)
+            except Unreachable:
+                if (connections, target) == places[-1]:
+                    raise
+                continue
+            if stream.status == 200 and stream.kind == "text/event-stream":
+                places.remove((connections, target))
+                places.insert(0, (connections, target))
+                return stream
+            stream.close()
+            status = stream.status
+            if status in (401, 403):
+                raise Refused(f"it answered {status}")
+        raise Unreachable(f"it has no messages to read (it answered {status})", was_sent=True)
+
+    def _hear(self, event: bytes) -> None:
+        protocol = self._store._protocol or _A_LEGACY_CLIENT
+        try:
+            message = protocol.message(event, self._recv)
+            if message is not None:
+                self._store._receive(message)
+        except Exception:  # the next one may be sound
+            logger.warning("a message of %s could not be read, and was dropped", self._store.url, exc_info=True)
+
+
+class _Handover(Exception):
+    """The server cannot be reached just now, and whoever tried has other things to do."""
+
+    def __init__(self, was_sent: bool) -> None:
+        self.was_sent = was_sent
+
+
+_AT_ONCE, _FOR_EVER = _Impatience(0.0), _Impatience(None)
+_NONE = Answered(0, None)
+_MESSAGES_FOLLOW = (CreatePromise, SettlePromise, Park, DropTask, RegisterCallback, CreateLeased)
+_A_LEGACY_CLIENT = LegacyClient("")
+_CLIENTS: dict[str | None, Callable[[str], ServerProtocol]] = {"legacy": LegacyClient}
+
+
+def _unheard(answer: Any) -> None:
+    """Takes an answer that nobody waits for."""
+
+
+def credentials_of_environment() -> Credentials:
+    """A token or a user's name and password, where the environment has them."""
+    token, user = os.getenv("RESONATE_TOKEN"), os.getenv("RESONATE_USERNAME")
+    return token or ((user, os.getenv("RESONATE_PASSWORD", "")) if user else None)
+
+
+def address_from(which: str, host: str | None, port: str | int | None, otherwise: str, *, over: bool = False) -> str:
+    """A server's address from arguments and environment. A host that names a port already keeps it, unless `over` (another port of it)."""
+    host = host or os.getenv(f"RESONATE_HOST_{which}") or os.getenv("RESONATE_HOST") or "http://localhost"
+    parts = urlsplit(host if "://" in host else f"http://{host}")
+    given = port or os.getenv(f"RESONATE_PORT_{which}")
+    if given is None and parts.port is not None and not over:
+        return host
+    if given is None and parts.scheme == "https" and not over:
+        return host
+    name = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{name}:{given or otherwise}{'' if over else parts.path}"
+
+
+def _encoded(operation: Any, encode: Callable[[Any], Any]) -> Any:
+    if isinstance(operation, CreateLeased):
+        return replace(operation, promise=_encoded(operation.promise, encode))
+    return with_values(operation, encode)

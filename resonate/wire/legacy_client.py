@@ -1,0 +1,372 @@
+"""The client's side of the legacy protocol (server v0.7.9 to v0.8.2): see `wire.client` for the form, `wire.legacy_http` for the routes.
+
+What a lost reply leaves open is settled by what the server tells on the second try:
+
+- A run is created with a tag that only this request has, so a second try finds out that the first one made it, and holds its lease.
+- A settlement that finds the promise settled just so, by the same key or with the same value, was our own.
+- A claim that finds the task claimed cannot tell by whom. It is given back, and comes again with the next counter.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+from resonate.errors import RemoteProtocolError, ResonateStoreError
+from resonate.protocol import (
+    NOTHING,
+    PARALLEL_CALLBACKS_LIMIT,
+    SEARCH_LIMIT,
+    TAKEN_OVER,
+    CallbackRecord,
+    Claimed,
+    ClaimTask,
+    CompleteTask,
+    CreateLeased,
+    CreatePromise,
+    CreateSchedule,
+    DeleteSchedule,
+    DeliveryFailed,
+    DropTask,
+    GetPromise,
+    GetSchedule,
+    Heartbeat,
+    Lease,
+    ListDescendants,
+    Message,
+    Operation,
+    Park,
+    PromiseRecord,
+    Prune,
+    RegisterCallback,
+    ScheduleRecord,
+    SearchPromises,
+    SearchSchedules,
+    SettlePromise,
+    Subscribe,
+    TakeOver,
+    refusal,
+)
+from resonate.wire.client import Answered, Busy, Exchanges, Refused, one, read_body, understood
+from resonate.wire.legacy import INVOKE, TIMEOUT, message_from_wire, promise_from_wire, value_from_wire
+from resonate.wire.legacy_http import write_request
+from resonate.wire.lineage import LAUNCH, ORIGIN, lineage_tags, read_lineage
+
+_SETTLED = frozenset((40301, 40302, 40303, 40304))
+_NOT_OURS = frozenset((40306, 40307, 40308, 40309, 40403))
+_BUSY = frozenset((429, 500, 502, 503, 504))
+
+
+class LegacyClient:
+    """One client of a legacy server. Never asks for what is known to end such a server (malformed addresses, cron templates)."""
+
+    name = "legacy"
+    child_separator = "."
+
+    def __init__(self, pid: str) -> None:
+        self._pid = pid
+        self._launches = count(1)
+
+    # ---- what is asked -----------------------------------------------------------------------------------------------------------------
+
+    def ask(self, operation: Operation) -> Exchanges:
+        """The requests that an operation takes; its refusal is raised."""
+        rule = _RULES.get(type(operation))
+        if rule is None:
+            raise refusal(0, f"a legacy server knows no {type(operation).__name__}")
+        return rule(self, operation)
+
+    def _create(self, create: CreatePromise) -> Exchanges:
+        answered = yield from one(write_request(_tagged(create)))
+        error = _error(answered)
+        if error is not None and answered.is_repeat and _code(error) == 40900:
+            there = _promise((yield from one(write_request(GetPromise(create.id)))))
+            if there.key_for_create == create.key and (there.param, there.timeout) == (create.param, create.timeout):
+                return there
+        return _promise(answered)
+
+    def _create_leased(self, operation: CreateLeased) -> Exchanges:
+        launch = f"{self._pid}/{next(self._launches)}"
+        create = _tagged(operation.promise, launch)
+        answered = yield from one(write_request(replace(operation, promise=create)))
+        body = _body(answered)
+        record = _promise_of(body.get("promise"))
+        task = body.get("task")
+        if task is not None:
+            return record, understood(lambda: Lease(record.id, str(task["id"]), int(task["counter"])), "a task")
+        if operation.adopt and answered.is_repeat and record.state == "PENDING":
+            tags = body["promise"].get("tags") or {}
+            if tags.get(LAUNCH) == launch:
+                return record, Lease(record.id, f"__invoke:{record.id}", 1)
+        return record, None
+
+    def _get(self, operation: GetPromise) -> Exchanges:
+        return _promise((yield from one(write_request(operation))))
+
+    def _settle(self, operation: SettlePromise) -> Exchanges:
+        answered = yield from one(write_request(operation))
+        error = _error(answered)
+        if error is None:
+            return _promise(answered)
+        code = _code(error)
+        if code in _SETTLED and (operation.adopt or answered.is_repeat):
+            there = yield from self._get(GetPromise(operation.id))
+            if operation.adopt or (there.state == operation.state and there.value == operation.value):
+                return there
+        elif code == 41200 and answered.is_repeat and operation.key is not None:
+            there = yield from self._get(GetPromise(operation.id))
+            if (there.state, there.key_for_complete) == (operation.state, operation.key):
+                return there  # by our own first try, which ended the lease too
+        raise error
+
+    def _wait(self, operation: RegisterCallback | Subscribe) -> Exchanges:
+        body = _body((yield from one(write_request(operation))))
+        return _promise_of(body.get("promise")), _callback_of(body.get("callback"), operation)
+
+    def _park(self, operation: Park) -> Exchanges:
+        """Callbacks first, then the end of the task: the other way round a wake-up could be lost."""
+        lease = operation.lease
+        for names in _parts(operation.promises):
+            callbacks = [RegisterCallback(name, lease.root, operation.recv, operation.timeout, lease=lease) for name in names]
+            answers = yield [write_request(each) for each in callbacks]
+            records = [_promise_of(_body(answered).get("promise")) for answered in answers]
+            settled = [record for record in records if record.state != "PENDING"]
+            if settled:
+                return settled
+        _body((yield from one(write_request(CompleteTask(lease.task, lease.counter)))))
+        return []
+
+    # ---- tasks ---------------------------------------------------------------------------------------------------------------------------
+
+    def _claim(self, operation: ClaimTask) -> Exchanges:
+        answered = yield from one(write_request(operation))
+        error = _error(answered)
+        if error is not None:
+            if answered.is_repeat and operation.adopt and _code(error) == 40306:
+                # Perhaps by our own first try. Kept alive by our heartbeats and worked on by nobody, it would stand still for ever.
+                yield from one(write_request(DropTask(operation.id, operation.counter)))
+            raise error
+        promises = understood(lambda: answered.body["promises"], "a claim")
+        root = _promise_of(understood(lambda: promises["root"]["data"], "a claim"))
+        leaf = promises.get("leaf")
+        known = _promise_of(understood(lambda: leaf["data"], "a claim")) if leaf else None
+        return Claimed(root, known, Lease(root.id, operation.id, operation.counter))
+
+    def _complete(self, operation: CompleteTask) -> Exchanges:
+        return _body((yield from one(write_request(operation))))
+
+    def _drop(self, operation: DropTask) -> Exchanges:
+        answered = yield from one(write_request(operation))
+        if answered.status == 404 and answered.body is None:
+            return False  # an older server: the lease lapses
+        _body(answered)
+        return answered.status == 201
+
+    def _heartbeat(self, operation: Heartbeat) -> Exchanges:
+        body = _body((yield from one(write_request(operation))))
+        return understood(lambda: int(body["tasksAffected"]), "a heartbeat")
+
+    def _delivery_failed(self, operation: DeliveryFailed) -> Exchanges:
+        """The server finds out by itself, when the task was not claimed in time."""
+        yield from ()
+
+    # ---- searches and schedules ------------------------------------------------------------------------------------------------------
+
+    def _search(self, operation: SearchPromises) -> Exchanges:
+        body = _body((yield from one(write_request(operation))))
+        found = [_promise_of(each) for each in understood(lambda: list(body["promises"]), "a search")]
+        return found, body.get("cursor")
+
+    def _descendants(self, operation: ListDescendants) -> Exchanges:
+        """What our own tags find, and what lies below the id, for runs of other clients."""
+        found: dict[str, PromiseRecord] = {}
+        for pattern, tags in (("*", {ORIGIN: operation.origin}), (f"{operation.origin}.*", None), (operation.origin, None)):
+            search = SearchPromises(pattern, None, tags, SEARCH_LIMIT)
+            while True:
+                records, cursor = yield from self._search(search)
+                for record in records:
+                    found.setdefault(record.id, record)
+                if cursor is None:
+                    break
+                search = replace(search, before=cursor)
+        ours = [each for each in found.values() if each.lineage is None or each.lineage.origin == operation.origin]
+        return sorted(ours, key=lambda each: (each.created_on, len(each.id), each.id))
+
+    def _create_schedule(self, operation: CreateSchedule) -> Exchanges:
+        rest = operation.promise_id.replace("{{.id}}", "").replace("{{.timestamp}}", "")
+        if "{{" in rest or "}}" in rest:  # such a template would end the server when it is due
+            raise refusal(40000, f"{operation.promise_id} is no promise id: only {{{{.id}}}} and {{{{.timestamp}}}} can stand in it")
+        return _schedule_of(_body((yield from one(write_request(operation)))))
+
+    def _get_schedule(self, operation: GetSchedule) -> Exchanges:
+        return _schedule_of(_body((yield from one(write_request(operation)))))
+
+    def _delete_schedule(self, operation: DeleteSchedule) -> Exchanges:
+        _body((yield from one(write_request(operation))))
+
+    def _search_schedules(self, operation: SearchSchedules) -> Exchanges:
+        body = _body((yield from one(write_request(operation))))
+        return [_schedule_of(each) for each in understood(lambda: list(body["schedules"]), "a search")], body.get("cursor")
+
+    # ---- several requests for what a store in this process does at once --------------------------------------------------------------
+
+    def _take_over(self, operation: TakeOver) -> Exchanges:
+        """The steps first, then the run: one that is interrupted leaves steps of a run that was never begun, and can be repeated."""
+        old, new = operation.old, operation.create.promise.id
+        known = yield from self._get(GetPromise(old))
+        if known.state == "PENDING" or (known.lineage is not None and known.lineage.parent is not None):
+            raise refusal(40000, f"{old} is no run that is over, so nothing can be taken over from it")
+        records = yield from self._descendants(ListDescendants(old))
+        for copy in copies(records, old, new, operation.from_step):
+            create, settle = copy
+            yield from self._create(create)
+            yield from self._settle(settle)
+        return (yield from self._create_leased(operation.create))
+
+    def _prune(self, operation: Prune) -> Exchanges:
+        yield from ()
+        raise refusal(0, "a Resonate Server keeps every promise: nothing can be pruned through its protocol")
+
+    # ---- what is answered --------------------------------------------------------------------------------------------------------------
+
+    def read(self, status: int, kind: str, body: bytes) -> Any:
+        """What a reply's body says; see `wire.client`."""
+        if status == 204 or (status in (200, 201) and not body):
+            return None
+        if status == 404 and kind == "text/plain":
+            return None
+        if status == 410:
+            raise RemoteProtocolError('it speaks the current protocol: say protocol="current", or leave it out')
+        try:
+            shown = read_body(kind, body)
+        except RemoteProtocolError:
+            if status in _BUSY:
+                raise Busy(f"it answered {status}") from None
+            if status in (401, 403):
+                raise Refused(f"it answered {status}") from None
+            raise
+        code = shown.get("error", {}).get("code") if isinstance(shown, dict) and isinstance(shown.get("error"), dict) else None
+        if status in _BUSY:
+            raise Busy(f"it answered {status}{f' ({code})' if code else ''}")
+        if status == 401 or (status == 403 and code in (None, 40300)):
+            raise Refused(f"it answered {status}")
+        return shown
+
+    def message(self, text: bytes, recv: str) -> Message | None:
+        """A message from the stream; see `wire.client`."""
+        shown = understood(lambda: json.loads(text), "a message")
+        return understood(lambda: message_from_wire(shown, recv), "a message")
+
+
+def copies(records: Sequence[PromiseRecord], old: str, new: str, from_step: str | None) -> Iterator[tuple[CreatePromise, SettlePromise]]:
+    """What makes each step that a run has achieved (before `from_step`) one of another run. 40400 when there is no such step."""
+    limit = len(records)
+    if from_step is not None:
+        limit = next((place for place, each in enumerate(records) if each.id == from_step), 0)
+        if limit == 0:
+            raise refusal(40400, f"{old} has no step {from_step}")
+    for record in records[:limit]:
+        if record.state != "RESOLVED" or not record.id.startswith(f"{old}.") or f"{from_step}.".startswith(f"{record.id}."):
+            continue
+
+        def renamed(text: Any) -> Any:
+            return new + text[len(old) :] if text == old or str(text).startswith(f"{old}.") else text
+
+        lineage = record.lineage
+        if lineage is not None:
+            lineage = lineage._replace(origin=renamed(lineage.origin), root=renamed(lineage.root), parent=renamed(lineage.parent))
+        copy = renamed(record.id)
+        tags = {name: text for name, text in (record.tags or {}).items() if name not in (INVOKE, TIMEOUT)} | {TAKEN_OVER: record.id}
+        yield (
+            CreatePromise(copy, record.timeout, renamed(record.key_for_create), False, record.param, tags, lineage=lineage),
+            SettlePromise(copy, "RESOLVED", record.value, renamed(record.key_for_complete), adopt=True),
+        )
+
+
+def _tagged(create: CreatePromise, launch: str | None = None) -> CreatePromise:
+    tags = dict(create.tags or {})
+    if create.lineage is not None:
+        tags |= lineage_tags(create.id, create.lineage)
+    if launch is not None:
+        tags[LAUNCH] = launch
+    return replace(create, tags=tags or None)
+
+
+def _parts(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    for first in range(0, len(names), PARALLEL_CALLBACKS_LIMIT):
+        yield names[first : first + PARALLEL_CALLBACKS_LIMIT]
+
+
+def _error(answered: Answered) -> ResonateStoreError | None:
+    """What a reply refuses with."""
+    if answered.status < 300:
+        return None
+    shown = answered.body.get("error") if isinstance(answered.body, dict) else None
+    if not isinstance(shown, dict) or not isinstance(shown.get("code"), int):
+        return RemoteProtocolError(f"it answered {answered.status} with no error that can be read")
+    return ResonateStoreError(str(shown.get("message") or "it refused"), shown["code"], shown.get("details"))
+
+
+def _code(error: ResonateStoreError) -> int:
+    return round((error.code - 100) * 100_000)
+
+
+def _body(answered: Answered) -> Any:
+    error = _error(answered)
+    if error is not None:
+        raise error
+    if answered.body is not None and not isinstance(answered.body, dict):
+        raise RemoteProtocolError("it answered with JSON that is no object")
+    return answered.body
+
+
+def _promise(answered: Answered) -> PromiseRecord:
+    return _promise_of(_body(answered))
+
+
+def _promise_of(shown: Any) -> PromiseRecord:
+    record = understood(lambda: promise_from_wire(shown), "a promise")
+    if record.state not in _STATES:
+        raise RemoteProtocolError("it answered with a promise of another form")
+    record.lineage, tags = read_lineage(record.id, record.tags or {})
+    told = ((INVOKE, record.target is not None), (TIMEOUT, record.timer))  # by the record itself
+    record.tags = {name: text for name, text in tags.items() if (name, True) not in told} or None
+    return record
+
+
+_STATES = frozenset(("PENDING", "RESOLVED", "REJECTED", "REJECTED_CANCELED", "REJECTED_TIMEDOUT"))
+
+
+def _callback_of(shown: Any, operation: RegisterCallback | Subscribe) -> CallbackRecord | None:
+    if shown is None:
+        return None
+    root = operation.root if isinstance(operation, RegisterCallback) else operation.promise
+    kind: Any = "resume" if isinstance(operation, RegisterCallback) else "notify"
+    made = understood(lambda: (str(shown["id"]), int(shown["timeout"]), int(shown.get("createdOn") or 0)), "a callback")
+    return CallbackRecord(made[0], kind, operation.promise, root, operation.recv, made[1], made[2])
+
+
+def _schedule_of(shown: Any) -> ScheduleRecord:
+    return understood(
+        lambda: ScheduleRecord(
+            str(shown["id"]), str(shown["cron"]), str(shown["promiseId"]), int(shown["promiseTimeout"]),
+            value_from_wire(shown.get("promiseParam")) if shown.get("promiseParam") else NOTHING, dict(shown.get("promiseTags") or {}),
+            shown.get("desc"), dict(shown.get("tags") or {}), shown.get("idempotencyKey"), int(shown["createdOn"]),
+            int(shown["nextRunTime"]), shown.get("lastRunTime"),
+        ),
+        "a schedule",
+    )  # fmt: skip
+
+
+_RULES: dict[type, Callable[[Any, Any], Exchanges]] = {
+    CreatePromise: LegacyClient._create, CreateLeased: LegacyClient._create_leased, GetPromise: LegacyClient._get,
+    SettlePromise: LegacyClient._settle, RegisterCallback: LegacyClient._wait, Subscribe: LegacyClient._wait, Park: LegacyClient._park,
+    ClaimTask: LegacyClient._claim, CompleteTask: LegacyClient._complete, DropTask: LegacyClient._drop,
+    Heartbeat: LegacyClient._heartbeat, DeliveryFailed: LegacyClient._delivery_failed, SearchPromises: LegacyClient._search,
+    ListDescendants: LegacyClient._descendants, CreateSchedule: LegacyClient._create_schedule, GetSchedule: LegacyClient._get_schedule,
+    DeleteSchedule: LegacyClient._delete_schedule, SearchSchedules: LegacyClient._search_schedules, TakeOver: LegacyClient._take_over,
+    Prune: LegacyClient._prune,
+}  # fmt: skip
