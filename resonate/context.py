@@ -58,13 +58,14 @@ class Context:
     41
     """
 
-    __slots__ = ("_children", "_cid", "_dependencies", "_info", "_log_level", "_registry", "id")
+    __slots__ = ("_child_prefix", "_children", "_cid", "_dependencies", "_info", "_log_level", "_registry", "id")
 
     def __init__(
         self, id: str, info: Info | Callable[[], Info], registry: Registry, dependencies: Dependencies, *, cid: str = "",
-        log_level: int = logging.NOTSET,
+        log_level: int = logging.NOTSET, separator: str = ".",
     ) -> None:  # fmt: skip
         self.id = id
+        self._child_prefix = f"{id}." if separator == "." or separator in id else f"{id}{separator}"
         self._cid = cid or id
         self._log_level = log_level
         self._info = info  # few functions ask for it
@@ -163,7 +164,7 @@ class Context:
         `timeout` is in seconds; `data` travels with the promise. TypeError for a value of the wrong kind.
         """
         Options().merge(id=id, timeout=timeout, idempotency_key=idempotency_key, tags=tags)  # what is refused takes no number
-        name = id.removeprefix(f"{self.id}.") if id else "promise"
+        name = id.removeprefix(self._child_prefix) if id else "promise"
         command: RFI[Any] = RFI(self._next_id(), "promise", name, None, (data,), option=Options().merge(timeout=timeout))
         return command.options(id=id, idempotency_key=idempotency_key, tags=tags)
 
@@ -183,7 +184,7 @@ class Context:
 
     def _next_id(self) -> str:
         self._children += 1
-        return f"{self.id}.{self._children}"
+        return f"{self._child_prefix}{self._children}"
 
     def _version_of(self, func: Callable[..., Any]) -> int:
         return self._registry.latest(func)

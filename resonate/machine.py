@@ -37,7 +37,6 @@ from resonate.protocol import (
     INTEGER_LIMIT,
     NOTHING,
     RESIDENT_LIMIT,
-    SEARCH_LIMIT,
     TAKEN_OVER,
     TASK_CLAIM_WINDOW_MS,
     TASK_RETRY_MS,
@@ -75,6 +74,7 @@ from resonate.protocol import (
     TaskState,
     refusal,
 )
+from resonate.searches import page, place_of
 from resonate.tables import NOTICES, OPEN, RESTING, Archive, notice_of, number_of, origin_of
 from resonate.wire.legacy import read_tags, tags_of
 
@@ -307,12 +307,12 @@ class Machine(FencedTasks):
                 return None
             return record if operation.tags is None or operation.tags.items() <= tags_of(record).items() else None
 
-        before = _place(operation.before, self._promises_made)
+        before = place_of(operation.before, self._promises_made)
         newest_first: Iterable[PromiseRecord] = (each for each in reversed(self.promises.values()) if each.number < before)
         if self.has_archived:
             kept = (each for each in cast("Archive", self._archive).newest_first(before) if each.id not in self.promises)
             newest_first = heapq.merge(newest_first, kept, key=number_of, reverse=True)
-        return _page(((record.number, record) for record in newest_first), operation, matches)
+        return page(((record.number, record) for record in newest_first), operation, matches)
 
     def _promise(self, promise_id: str) -> PromiseRecord:
         known = self._find(promise_id)
@@ -608,9 +608,9 @@ class Machine(FencedTasks):
         def matches(record: ScheduleRecord) -> ScheduleRecord | None:
             return record if operation.tags is None or operation.tags.items() <= record.tags.items() else None
 
-        before = self._schedules_made if operation.before is None else operation.before
+        before = place_of(operation.before, self._schedules_made)
         newest_first = sorted(self.schedules.values(), key=lambda each: -each.number)
-        return _page(((record.number, record) for record in newest_first if record.number < before), operation, matches)
+        return page(((record.number, record) for record in newest_first if record.number < before), operation, matches)
 
     def _fire(self, due: int, schedule_id: str, now: int) -> None:
         schedule = self.schedules.get(schedule_id)
@@ -640,51 +640,8 @@ def _window_ms(task: TaskRecord) -> int:
     return EXECUTE_RETRY_MS if task.kind == "execute" else TASK_CLAIM_WINDOW_MS
 
 
-def _place(before: int | str | None, end: int) -> int:
-    if isinstance(before, str):
-        raise refusal(40000, "this is no cursor of a search")
-    return end if before is None else before
-
-
 def _no_cron(cron: str, after: int) -> int:
     raise ValueError("this promise server has no schedules")
-
-
-def _page[Record: (PromiseRecord, ScheduleRecord)](
-    newest_first: Iterable[tuple[int, Record]], operation: SearchPromises | SearchSchedules, matches: Callable[[Record], Record | None]
-) -> tuple[list[Record], int | None]:
-    """One page of what matches, and the place where the next one goes on."""
-    wanted = _matcher(operation.pattern)
-    limit = min(operation.limit or SEARCH_LIMIT, SEARCH_LIMIT)
-    found: list[Record] = []
-    for place, known in newest_first:
-        record = matches(known) if wanted(known.id) else None
-        if record is not None:
-            found.append(record)
-            if len(found) == limit:
-                return found, place
-    return found, None
-
-
-def _matcher(pattern: str) -> Callable[[str], bool]:
-    """Whether a text matches; `*` is any run of characters. Linear in the text, however many stars there are."""
-    first, *rest = pattern.split("*")
-    if not rest:
-        return pattern.__eq__
-    *middle, last = rest
-
-    def matches(text: str) -> bool:
-        at, end = len(first), len(text) - len(last)
-        if at > end or not text.startswith(first) or not text.endswith(last):
-            return False
-        for part in middle:
-            at = text.find(part, at, end)
-            if at < 0:
-                return False
-            at += len(part)
-        return True
-
-    return matches
 
 
 def _repeats(operation: SettlePromise, known: PromiseRecord) -> bool:

@@ -519,7 +519,7 @@ class SearchSchedules:
     pattern: str
     tags: dict[str, str] | None = None
     limit: int = SEARCH_LIMIT
-    before: int | None = None
+    before: int | str | None = None
 
 
 # ---- operations on fenced tasks: see `fenced_tasks` for what they mean --------------------------------------------------------------

@@ -510,8 +510,9 @@ class _Shared:
         with self._lock:
             if self._runtime is None:
                 steps = Steps(
-                    self.registry, self.dependencies, self.observers, self.store.address, log_level=self._log_level, encoder=self.encoder
-                )
+                    self.registry, self.dependencies, self.observers, self.store.address, log_level=self._log_level, encoder=self.encoder,
+                    separator=lambda: self.store.child_separator,
+                )  # fmt: skip
                 made = Runtime(
                     self.store, self.registry, self.observers, steps, pid=self.pid, group=self.group, ttl_s=self.ttl_s,
                     workers=self._workers, source=self.source,

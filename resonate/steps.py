@@ -69,12 +69,13 @@ class Steps:
 
     def __init__(
         self, registry: Registry, dependencies: Dependencies, observers: Observers, address: Callable[[str], str], *, log_level: int,
-        encoder: Encoder,
+        encoder: Encoder, separator: Callable[[], str] = lambda: ".",
     ) -> None:  # fmt: skip
         self._registry = registry
         self._dependencies = dependencies
         self._observers = observers
         self._address = address
+        self._separator = separator  # of a run's id and the number of a child: known once its server was asked
         self._log_level = log_level
         self._encoder = encoder
         self._is_exact = isinstance(encoder, DefaultEncoder)  # reading gives what was written
@@ -114,7 +115,9 @@ class Steps:
         assert command is not None
         assert command.func is not None
         info = partial(_info_of, run_id, node, node.attempt)
-        context = Context(node.id, info, self._registry, self._dependencies, cid=run_id, log_level=self._log_level)
+        context = Context(
+            node.id, info, self._registry, self._dependencies, cid=run_id, log_level=self._log_level, separator=self._separator()
+        )
         frame = node.frame = Frame(context, variables.copy())
         if self._observers:
             limit = self._attempts_limit(command, frame)

@@ -96,11 +96,8 @@ class Line:
             self._changed.notify_all()
 
     def refused(self, why: str) -> None:
-        """The server does not accept the credentials: it is left alone for a while, and everybody who waits is told."""
-        error = StoreUnavailable(
-            f"{self._url} does not accept the credentials ({why}). Set `auth`, or RESONATE_USERNAME and RESONATE_PASSWORD, or "
-            "RESONATE_TOKEN, to what it knows."
-        )
+        """The server will not answer like that: it is left alone for a while, and everybody who waits is told."""
+        error = StoreUnavailable(f"{self._url} cannot be used: {why}.")
         with self._changed:
             self.trouble, self._is_tried, self._is_refused = error, False, True
             self._failures += 1

@@ -60,7 +60,8 @@ from resonate.stores.promises import PromiseStore
 from resonate.stores.schedules import ScheduleStore
 from resonate.stores.tasks import TaskStore
 from resonate.timers import Timers
-from resonate.wire.client import Answered, Busy, Exchanges, Refused, ServerProtocol, one
+from resonate.wire.client import Answered, Busy, Exchanges, Refused, ServerProtocol, one, unwelcome
+from resonate.wire.current_client import CurrentClient
 from resonate.wire.http import Request
 from resonate.wire.legacy import address_of
 from resonate.wire.legacy_client import LegacyClient
@@ -125,8 +126,9 @@ class RemoteStore:
             address_from("MESSAGE_SOURCE", host, self._message_port, "8002", over=True), credentials, timeout_s
         )
         self._encoder = encoder
-        self._wanted = protocol
-        self._protocol: ServerProtocol | None = _CLIENTS[protocol](uuid.uuid4().hex) if protocol is not None else None
+        self._token = credentials if isinstance(credentials, str) else None
+        self._protocol: ServerProtocol | None = self._client(protocol) if protocol is not None else None
+        self._is_greeted = False
         self._line = Line(self._connections.url, retry_policy)
         self._line.on_refused = self._tell_refused
         self._threads = IoThreads(REMOTE_THREADS_LIMIT)
@@ -147,6 +149,10 @@ class RemoteStore:
     def __repr__(self) -> str:
         return f"RemoteStore({self.where[1]})"
 
+    def _client(self, protocol: str) -> ServerProtocol:
+        kinds: dict[str, Callable[..., ServerProtocol]] = {"legacy": LegacyClient, "current": CurrentClient}
+        return kinds[protocol](uuid.uuid4().hex, self._token)
+
     @property
     def encoder(self) -> Encoder | None:
         """What turns the text of values into what is kept."""
@@ -160,7 +166,9 @@ class RemoteStore:
     @property
     def where(self) -> tuple[str, str]:
         """What kind of place this is, and how it is called."""
-        known = "not asked yet" if self._protocol is None else f"{self._protocol.name} protocol"
+        known = "not asked yet"
+        if self._protocol is not None:
+            known = f"{self._protocol.name} protocol" + (f" ({self._protocol.dialect})" if self._protocol.dialect else "")
         return "server", f"on {self.url}, {known}"
 
     @property
@@ -243,7 +251,10 @@ class RemoteStore:
     def _exchanges(self, operation: Operation) -> Exchanges:
         if self._protocol is None:
             answered = yield from one(_WHICH)
-            self._protocol = _CLIENTS[answered.body](uuid.uuid4().hex)
+            self._protocol = self._client(answered.body)
+        if not self._is_greeted:
+            yield from self._protocol.greet()
+            self._is_greeted = True
         return (yield from self._protocol.ask(operation))
 
     def _advance(self, job: _Job, answers: Sequence[Answered] | None, patience: _Impatience) -> None:
@@ -393,7 +404,10 @@ class RemoteStore:
         """A promise that a resting run waits for: where it has settled, the message that there is work may be lost."""
         root = park.lease.root
         if isinstance(answer, PromiseRecord) and answer.state != "PENDING" and self._parked.get(root) is park:
-            self._receive(TaskMessage(park.recv, "resume", f"__resume:{root}:{name}", 1, root))
+            if self._protocol is not None and self._protocol.name == "legacy":
+                self._receive(TaskMessage(park.recv, "resume", f"__resume:{root}:{name}", 1, root))
+            else:
+                self._receive(TaskMessage(park.recv, "execute", root, park.lease.counter, root))
 
     def _refresh_again(self) -> None:
         self._refresh()
@@ -515,7 +529,7 @@ class MessageStream:
             stream.close()
             status = stream.status
             if status in (401, 403):
-                raise Refused(f"it answered {status}")
+                raise unwelcome(status)
         raise Unreachable(f"it has no messages to read (it answered {status})", was_sent=True)
 
     def _hear(self, event: bytes) -> None:
@@ -538,8 +552,7 @@ class _Handover(Exception):
 _AT_ONCE, _FOR_EVER = _Impatience(0.0), _Impatience(None)
 _NONE = Answered(0, None)
 _MESSAGES_FOLLOW = (CreatePromise, SettlePromise, Park, DropTask, RegisterCallback, CreateLeased)
-_A_LEGACY_CLIENT = LegacyClient("")
-_CLIENTS: dict[str | None, Callable[[str], ServerProtocol]] = {"legacy": LegacyClient}
+_A_LEGACY_CLIENT = LegacyClient()
 
 
 def _unheard(answer: Any) -> None:

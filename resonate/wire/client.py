@@ -28,7 +28,15 @@ Exchanges = Generator[Sequence[Request], Sequence[Answered], Any]
 
 
 class Refused(Exception):
-    """The server does not accept these credentials."""
+    """The server will not answer as long as it is asked like that. The text says why, and what to change."""
+
+
+def unwelcome(status: int) -> Refused:
+    """The server does not accept the credentials."""
+    return Refused(
+        f"it does not accept the credentials (it answered {status}). Set `auth`, or RESONATE_USERNAME and RESONATE_PASSWORD, or "
+        "RESONATE_TOKEN, to what it knows"
+    )
 
 
 class Busy(Exception):
@@ -40,8 +48,14 @@ class ServerProtocol(Protocol):
 
     name: str
     """`legacy` or `current`."""
+    dialect: str
+    """Which of the servers that announce the same version it is, once that is found out; empty where there is nothing to tell apart."""
     child_separator: str
     """What stands between a run's id and its first child's number."""
+
+    def greet(self) -> Exchanges:
+        """The requests that find out what has to be known of a server before anything is asked."""
+        ...
 
     def ask(self, operation: Operation) -> Exchanges:
         """The requests that an operation takes. Its refusal is raised as `ResonateStoreError`."""

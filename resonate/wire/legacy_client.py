@@ -37,6 +37,7 @@ from resonate.protocol import (
     Lease,
     ListDescendants,
     Message,
+    NotifyMessage,
     Operation,
     Park,
     PromiseRecord,
@@ -50,10 +51,10 @@ from resonate.protocol import (
     TakeOver,
     refusal,
 )
-from resonate.wire.client import Answered, Busy, Exchanges, Refused, one, read_body, understood
+from resonate.wire.client import Answered, Busy, Exchanges, Refused, one, read_body, understood, unwelcome
 from resonate.wire.legacy import INVOKE, TIMEOUT, message_from_wire, promise_from_wire, value_from_wire
 from resonate.wire.legacy_http import write_request
-from resonate.wire.lineage import LAUNCH, ORIGIN, lineage_tags, read_lineage
+from resonate.wire.lineage import CALL, LAUNCH, ORIGIN, call_tag, read_lineage
 
 _SETTLED = frozenset((40301, 40302, 40303, 40304))
 _NOT_OURS = frozenset((40306, 40307, 40308, 40309, 40403))
@@ -64,11 +65,16 @@ class LegacyClient:
     """One client of a legacy server. Never asks for what is known to end such a server (malformed addresses, cron templates)."""
 
     name = "legacy"
+    dialect = ""
     child_separator = "."
 
-    def __init__(self, pid: str) -> None:
-        self._pid = pid
+    def __init__(self, name: str = "", token: str | None = None) -> None:
+        self._name = name
         self._launches = count(1)
+
+    def greet(self) -> Exchanges:
+        """There is nothing to find out: what differs between these servers is answered in ways that can be told apart."""
+        yield from ()
 
     # ---- what is asked -----------------------------------------------------------------------------------------------------------------
 
@@ -89,7 +95,7 @@ class LegacyClient:
         return _promise(answered)
 
     def _create_leased(self, operation: CreateLeased) -> Exchanges:
-        launch = f"{self._pid}/{next(self._launches)}"
+        launch = f"{self._name}/{next(self._launches)}"
         create = _tagged(operation.promise, launch)
         answered = yield from one(write_request(replace(operation, promise=create)))
         body = _body(answered)
@@ -239,26 +245,27 @@ class LegacyClient:
         if status == 404 and kind == "text/plain":
             return None
         if status == 410:
-            raise RemoteProtocolError('it speaks the current protocol: say protocol="current", or leave it out')
+            raise Refused('it speaks the current protocol: say protocol="current", or leave it out')
         try:
             shown = read_body(kind, body)
         except RemoteProtocolError:
             if status in _BUSY:
                 raise Busy(f"it answered {status}") from None
             if status in (401, 403):
-                raise Refused(f"it answered {status}") from None
+                raise unwelcome(status) from None
             raise
         code = shown.get("error", {}).get("code") if isinstance(shown, dict) and isinstance(shown.get("error"), dict) else None
         if status in _BUSY:
             raise Busy(f"it answered {status}{f' ({code})' if code else ''}")
         if status == 401 or (status == 403 and code in (None, 40300)):
-            raise Refused(f"it answered {status}")
+            raise unwelcome(status)
         return shown
 
     def message(self, text: bytes, recv: str) -> Message | None:
         """A message from the stream; see `wire.client`."""
         shown = understood(lambda: json.loads(text), "a message")
-        return understood(lambda: message_from_wire(shown, recv), "a message")
+        message = understood(lambda: message_from_wire(shown, recv), "a message")
+        return replace(message, promise=_sorted_out(message.promise)) if isinstance(message, NotifyMessage) else message
 
 
 def copies(records: Sequence[PromiseRecord], old: str, new: str, from_step: str | None) -> Iterator[tuple[CreatePromise, SettlePromise]]:
@@ -289,7 +296,7 @@ def copies(records: Sequence[PromiseRecord], old: str, new: str, from_step: str 
 def _tagged(create: CreatePromise, launch: str | None = None) -> CreatePromise:
     tags = dict(create.tags or {})
     if create.lineage is not None:
-        tags |= lineage_tags(create.id, create.lineage)
+        tags |= {ORIGIN: create.lineage.origin, CALL: call_tag(create.lineage)}
     if launch is not None:
         tags[LAUNCH] = launch
     return replace(create, tags=tags or None)
@@ -331,10 +338,14 @@ def _promise_of(shown: Any) -> PromiseRecord:
     record = understood(lambda: promise_from_wire(shown), "a promise")
     if record.state not in _STATES:
         raise RemoteProtocolError("it answered with a promise of another form")
-    record.lineage, tags = read_lineage(record.id, record.tags or {})
-    told = ((INVOKE, record.target is not None), (TIMEOUT, record.timer))  # by the record itself
-    record.tags = {name: text for name, text in tags.items() if (name, True) not in told} or None
-    return record
+    return _sorted_out(record)
+
+
+def _sorted_out(record: PromiseRecord) -> PromiseRecord:
+    """The record with its lineage, where its tags tell it, and without the tags that it tells itself."""
+    lineage, tags = read_lineage(record.tags or {})
+    told = ((INVOKE, record.target is not None), (TIMEOUT, record.timer))
+    return replace(record, lineage=lineage, tags={name: text for name, text in tags.items() if (name, True) not in told} or None)
 
 
 _STATES = frozenset(("PENDING", "RESOLVED", "REJECTED", "REJECTED_CANCELED", "REJECTED_TIMEDOUT"))

@@ -1,45 +1,44 @@
 """How a promise's place in the call graph travels as tags, so that any process can draw the graph and notice changed code.
 
-A server looks at none of these. Promises of other SDKs lack them, and then no more is known than that SDK's own tags tell.
+No server looks at `resonate:call`; it tells what the other tags have no room for, or would have refused. Promises of other SDKs lack it,
+and then no more is known of them than those tags say.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import cast, get_args
+from typing import get_args
 
 from resonate.protocol import Kind, Lineage
 
 ORIGIN = "resonate:origin"
 ROOT = "resonate:root"
-PARENT = "resonate:parent"
-KIND, NAME, ARGUMENTS = "resonate:kind", "resonate:name", "resonate:arguments"
+CALL = "resonate:call"
+"""JSON: kind, name, text of the arguments, the run whose lease covers it, the promise that it is a child of."""
 LAUNCH = "resonate:launch"
 """Of a run: the request that created it, so that one whose reply was lost is known again."""
 _KINDS = frozenset(get_args(Kind))
+_TOLD = frozenset((ORIGIN, ROOT, CALL, LAUNCH, "resonate:parent", "resonate:scope", "resonate:external"))
 
 
-def lineage_tags(promise_id: str, lineage: Lineage) -> dict[str, str]:
-    """The tags that tell where a promise stands.
+def call_tag(lineage: Lineage) -> str:
+    """What `resonate:call` says of a promise.
 
-    >>> lineage_tags("a.1", Lineage("a", "a", "a", "run", "load", "3"))[NAME]
-    'load'
+    >>> call_tag(Lineage("a", "a", "a", "run", "load", "3"))
+    '["run", "load", "3", "a", "a"]'
     """
-    tags = {
-        ORIGIN: lineage.origin, KIND: lineage.kind, NAME: lineage.name, PARENT: promise_id if lineage.parent is None else lineage.parent,
-        ROOT: promise_id if lineage.parent is None else lineage.root,
-    }  # fmt: skip
-    return tags if lineage.arguments is None else tags | {ARGUMENTS: lineage.arguments}
+    return json.dumps([lineage.kind, lineage.name, lineage.arguments, lineage.root, lineage.parent])
 
 
-def read_lineage(promise_id: str, tags: Mapping[str, str]) -> tuple[Lineage | None, dict[str, str]]:
+def read_lineage(tags: Mapping[str, str]) -> tuple[Lineage | None, dict[str, str]]:
     """Where a promise stands, None where its tags do not tell; and the tags that are not about that."""
-    kind = tags.get(KIND)
-    if kind not in _KINDS or not tags.keys() >= {ORIGIN, ROOT, PARENT, NAME}:
+    origin = tags.get(ORIGIN) or tags.get(ROOT)
+    try:
+        kind, name, arguments, root, parent = json.loads(tags[CALL])
+    except (KeyError, ValueError, TypeError, RecursionError):
         return None, dict(tags)
-    parent = None if tags[PARENT] == promise_id else tags[PARENT]
-    lineage = Lineage(tags[ORIGIN], tags[ROOT], parent, cast("Kind", kind), tags[NAME], tags.get(ARGUMENTS))
-    return lineage, {name: text for name, text in tags.items() if name not in _OURS}
-
-
-_OURS = frozenset((ORIGIN, ROOT, PARENT, KIND, NAME, ARGUMENTS, LAUNCH, "resonate:scope"))
+    is_text = all(isinstance(each, str) for each in (origin, kind, name, root))
+    if origin is None or not is_text or kind not in _KINDS or not isinstance(arguments, str | None) or not isinstance(parent, str | None):
+        return None, dict(tags)
+    return Lineage(origin, root, parent, kind, name, arguments), {each: text for each, text in tags.items() if each not in _TOLD}
