@@ -21,6 +21,7 @@ from resonate.protocol import (
     CompleteTask,
     CreateLeased,
     CreatePromise,
+    CreateSchedule,
     DeliveryFailed,
     DropTask,
     GetPromise,
@@ -403,6 +404,26 @@ def test_the_heaps_stay_in_proportion_to_what_is_alive() -> None:
     assert len(machine._deadline_heap) <= 200
     assert len(machine._task_heap) <= 200
     assert machine._open_tasks == {} == machine._held
+
+
+def test_a_schedule_that_is_over_is_not_begun_again() -> None:
+    """Whoever loads a schedule of which the last time has been leaves it so, also where its promise was pruned."""
+
+    def once(cron: str, after: int) -> int:
+        if after >= 10:
+            raise ValueError("there is no further time")
+        return 10
+
+    machine = Machine(once)
+    machine.apply(CreateSchedule("s", "", "p", 5), 0)
+    machine.tick(10)
+    machine.tick(20)
+    assert machine.apply(Prune(20), 20) == ["p"]
+    another = Machine(once)
+    another.install_schedule("s", machine.schedules["s"])
+    another.tick(30)
+    assert another.promises == {}
+    assert another.next_due() is None
 
 
 def test_what_was_pruned_is_not_put_away() -> None:
