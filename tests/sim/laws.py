@@ -12,14 +12,17 @@ protocol's specification is held.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from resonate.computation import SETTLING, Node
 from resonate.protocol import (
+    NOTHING,
     CallbackRecord,
     Claimed,
     ClaimTask,
     CreateLeased,
+    CreateSettled,
     Heartbeat,
     Lease,
     Message,
@@ -33,6 +36,7 @@ from resonate.protocol import (
 )
 
 if TYPE_CHECKING:
+    from tests.sim.disk import Picture
     from tests.sim.worker import Asked, Run, Worker
     from tests.sim.workflows import Interpreter
     from tests.sim.world import World
@@ -50,6 +54,8 @@ class Violation(AssertionError):
 
 
 LAWS: dict[str, str] = {
+    "kept": "what was acknowledged is there after a crash; a power cut under `fast` takes only the last turns",
+    "whole_turns": "after a crash all of a turn is there, with all turns before it, and nothing of the next",
     "granted_once": "a lease, once granted, is never granted to another worker",
     "told_once": "whoever subscribed to a promise is told once when it settles",
     "told_truly": "whoever is told that a promise settled is told what the store has",
@@ -124,7 +130,8 @@ class LawBook:
     def __init__(self, world: World) -> None:
         self.world = world
         self.machine = world.machine
-        self.table = self.machine.promises = Table(self.machine.promises)
+        if world.server is None:
+            self.machine.promises = Table(self.machine.promises)
         self.operation: Any = None
         self.answer: Any = None
         self.worker: Worker | None = None
@@ -150,17 +157,29 @@ class LawBook:
         self.was_held = False
         """Whether the lease that the operation names was held."""
         self.is_dirty = True
+        self.disk = OfDisk(self) if world.server is not None else None
 
     @property
     def now(self) -> int:
         return self.world.now
+
+    @property
+    def table(self) -> Table:
+        """Where the server has its promises in memory."""
+        table: Table = self.machine.promises if self.world.server is None else self.world.server.table  # type: ignore[assignment]
+        return table
+
+    @property
+    def resident(self) -> dict[str, PromiseRecord]:
+        """The promises that the server has in memory."""
+        return self.table
 
     # ---- what the world reports --------------------------------------------------------------------------------------------------------
 
     def before(self, operation: Any, worker: Worker | None) -> None:
         """The server is about to carry out an operation, or (None) a tick."""
         self.operation, self.worker = operation, worker
-        lease = getattr(operation, "lease", None)
+        lease = getattr(operation.settle if isinstance(operation, CreateSettled) else operation, "lease", None)
         self.was_held = lease is not None and self.is_held(lease)
         self.callbacks = {promise_id: dict(callbacks) for promise_id, callbacks in self.machine._callbacks.items()}
         self.table.written.clear()
@@ -170,9 +189,15 @@ class LawBook:
         self.answer, self.messages = answer, messages
         self.is_dirty = True
         written = self.table.written
-        for old, new in written:
+        if isinstance(operation, CreateSettled):
+            self.split(operation)
+        for old, new in list(written):
+            if isinstance(operation, CreateSettled):
+                self.operation = operation.settle if old is not None else replace(operation.create, lease=operation.settle.lease)
             for sentence, check in OF_PROMISES:
                 self.hold(sentence, check(self, old, new))
+        if isinstance(operation, CreateSettled):
+            self.operation = operation.settle
         self.keep_leases()
         tasks = self.tasks
         now = {task.id: Was.of(task) for task in self.machine.tasks.values()}
@@ -189,6 +214,15 @@ class LawBook:
         self.schedules = dict(self.machine.schedules)
         self.tasks = now
         self.keep_waits(written)
+
+    def split(self, operation: CreateSettled) -> None:
+        """What is created and settled at once is created, and then settled."""
+        written = self.table.written
+        for place, (old, new) in enumerate(written):
+            if old is None and new.state != "PENDING":
+                pending = replace(new, state="PENDING", value=NOTHING, completed_on=None, key_for_complete=None)
+                written[place : place + 1] = [(None, pending), (pending, new)]
+                return
 
     def keep_leases(self) -> None:
         operation, answer = self.operation, self.answer
@@ -229,6 +263,8 @@ class LawBook:
         for answer in answers:
             for record in _records(answer):
                 self.hold(LAWS["told_truly"], _untrue(self, record))
+                if self.disk is not None:
+                    self.disk.acknowledged(record)
 
     def noticed(self, worker: Worker, record: PromiseRecord) -> None:
         """A worker has received the news of a settlement."""
@@ -281,6 +317,64 @@ class LawBook:
         if not self.world.deaths and not self.world.setup.lost:
             left = [run.id for worker in self.world.living() for run in worker.all_runs if run.id in expected.sure]
             self.hold(LAWS["no_run_left"], str(left) if left else None)
+
+
+class OfDisk:
+    """What must be there after a crash, by what was there before and by what workers were told."""
+
+    def __init__(self, book: LawBook) -> None:
+        self.book = book
+        self.turns: list[tuple[Any, dict[str, Any]]] = []
+        """What the server had after each turn that may still be lost, oldest first, with the ledger of that moment."""
+        self.told: dict[str, PromiseRecord] = {}
+        self.turn_ended()
+
+    def turn_ended(self) -> None:
+        server = self.book.world.server
+        assert server is not None
+        if server.disk.durability == "full" or not server.disk.log:
+            self.turns.clear()
+        ledger = {name: _copied(getattr(self.book, name)) for name in LEDGER} if server.disk.durability == "fast" else {}
+        self.turns.append((server.picture(), ledger))
+
+    def acknowledged(self, record: PromiseRecord) -> None:
+        """A worker was told of a record."""
+        self.told[record.id] = record
+
+    def came_up(self, *, power_was_cut: bool) -> None:
+        """The server has begun anew."""
+        server = self.book.world.server
+        assert server is not None
+        found = server.picture()
+        may_lose = power_was_cut and server.disk.durability == "fast"
+        possible = self.turns if may_lose else self.turns[-1:]
+        if not may_lose:
+            self.hold_told(found)
+        place = next((place for place in reversed(range(len(possible))) if found.difference(possible[place][0]) is None), None)
+        if place is None:
+            raise Violation(LAWS["whole_turns"], f"{possible[-1][0].difference(found)}")
+        self.book.is_dirty, self.book.operation = True, self  # neither an operation nor a tick
+        if place < len(possible) - 1:
+            for name, kept in possible[place][1].items():
+                setattr(self.book, name, _copied(kept))
+            del self.turns[place + 1 :]
+            self.told = {each: record for each, record in self.told.items() if found.promises.get(each) == record}
+        self.book.schedules = found.schedules
+
+    def hold_told(self, found: Picture) -> None:
+        for record in self.told.values():
+            known = found.promises.get(record.id)
+            if known is None or (record.state != "PENDING" and known != record):
+                raise Violation(LAWS["kept"], f"{record} was told, {known} is there")
+
+
+LEDGER = ("tasks", "schedules", "known_promises", "granted", "holders", "parked_by", "lease_until", "settled_under", "waits", "subscribers")
+
+
+def _copied(thing: Any) -> Any:
+    if isinstance(thing, dict):
+        return {key: set(value) if isinstance(value, set) else value for key, value in thing.items()}
+    return list(thing)
 
 
 def _untold(book: LawBook, record: PromiseRecord) -> str | None:

@@ -43,8 +43,9 @@ def identity_is_kept(book: LawBook, old: PromiseRecord | None, new: PromiseRecor
 
 @law(OF_PROMISES)
 def born_pending(book: LawBook, old: PromiseRecord | None, new: PromiseRecord) -> str | None:
-    """a new promise is pending, has no value, and was created now"""
-    fine = old is not None or (new.state == "PENDING" and new.value == NOTHING and new.created_on == book.now and new.completed_on is None)
+    """a new promise is pending, has no value, and was created now, or when it was asked for where that was answered at once"""
+    asked_at = getattr(book.operation, "at", 0) or book.now
+    fine = old is not None or (new.state == "PENDING" and new.value == NOTHING and new.created_on == asked_at and new.completed_on is None)
     return None if fine else str(new)
 
 
@@ -337,6 +338,6 @@ def deadlines_are_indexed(book: LawBook) -> str | None:
 def call_graphs_are_indexed(book: LawBook) -> str | None:
     """each promise is listed once below the outermost run of its call graph, in the order of creation"""
     wanted: dict[str, list[str]] = {}
-    for record in book.machine.promises.values():
+    for record in book.resident.values():
         wanted.setdefault(origin_of(record), []).append(record.id)
     return f"{wanted} are there, {book.machine._descendants} are listed" if wanted != book.machine._descendants else None

@@ -94,7 +94,7 @@ def one_computation(book: LawBook) -> str | None:
 @law(OF_WORKERS)
 def at_work_it_hears(book: LawBook) -> str | None:
     """while a run is at work, news of all that it waits for is asked for, or is on the way to it"""
-    if book.world.setup.lost or book.world.setup.late:
+    if book.world.setup.lost or book.world.setup.late or book.world.setup.disk:
         return None  # news may be lost: the run learns of it when it parks
     for worker, run, computation in _live(book):
         lease = computation.lease

@@ -14,7 +14,8 @@ from tests.sim.setups import Choices, Setup
 from tests.sim.workflows import Author, Flow, Leaf, Program
 from tests.sim.world import World
 
-SETUPS: dict[str, Callable[[int], Setup]] = {"faults": Setup.draw, "calm": Setup.calm, "evicting": Setup.evicting, "edited": Setup.edited}
+SETUPS: dict[str, Callable[[int], Setup]] = {"faults": Setup.draw, "calm": Setup.calm, "evicting": Setup.evicting, "edited": Setup.edited,
+                                               "disk": Setup.on_disk}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -149,14 +150,14 @@ def _fewer_choices(best: Failure, left: Tries) -> Failure:
 
 
 def _simpler_setups(setup: Setup) -> Iterator[Setup]:
-    for name in ("lost", "doubled", "late", "crash", "freeze", "passes", "meddle", "astray", "unheard", "disorder"):
+    for name in ("lost", "doubled", "late", "crash", "freeze", "passes", "meddle", "astray", "unheard", "disorder", "power"):
         if getattr(setup, name):
             yield replace(setup, **{name: 0.0})
     if any(setup.skews_ms):
         yield replace(setup, skews_ms=(0,))
     if setup.tick_ms > 1:
         yield replace(setup, tick_ms=1)
-    if setup.answers != "in place":
+    if setup.answers != "in place" and not setup.disk:
         yield replace(setup, answers="in place")
     if setup.workers > 1:
         yield replace(setup, workers=1)

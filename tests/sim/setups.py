@@ -37,6 +37,14 @@ class Setup:
     tick_ms: int = 1
     """The server looks at what is due at multiples of this."""
     fault_steps: int = 0
+    disk: str = ""
+    """The server keeps its promises on a modelled disk, `full` or `fast`; else it never ends."""
+    breaks: float = 0.0
+    """The server's process ends in the middle of a turn, at each of four places."""
+    power: float = 0.0
+    """Of these ends, as many are power cuts, which take all workers along."""
+    keeps: int = 2_000
+    """So much of what is over the server on a disk keeps in memory."""
     alone: bool = False
     """As with a store in memory: what a worker's parked run waits for wakes nobody but that worker."""
     edits: bool = False
@@ -72,6 +80,16 @@ class Setup:
                 fault_steps=drawn.fault_steps,
             )  # fmt: skip
         return drawn
+
+    @staticmethod
+    def on_disk(seed: int) -> Setup:
+        chance, drawn = random.Random(f"disk {seed}"), Setup.draw(seed)
+        answers = drawn.answers if drawn.answers != "in place" and not drawn.alone else "in order"
+        return replace(
+            drawn, workers=max(drawn.workers, 2), ttl_ms=min(drawn.ttl_ms, 60_000), alone=False, answers=answers,
+            ahead=answers == "in order" and chance.random() < 0.7, disk=chance.choice(("full", "full", "fast")),
+            breaks=chance.choice((0.003, 0.01, 0.03)), power=chance.choice((0.0, 0.3, 1.0)), keeps=chance.choice((0, 2_000)),
+        )  # fmt: skip
 
     @staticmethod
     def edited(seed: int) -> Setup:

@@ -1,9 +1,11 @@
 """Many schedules, and the figures: `python -m tests.sim.sweep --schedules 2000 --seed 0 --jobs 2`.
 
-Without `--kind` there are four parts: as many schedules as asked for under faults, and a quarter as many in a calm world, in one where
-every step is replayed from the top, and in one whose code changes meanwhile. A schedule that breaks a law is told with its seed, the
-command that repeats it, and the shortest story that breaks the same law; the exit code is 1 then. `--hashes` prints one hash per seed of
-all that happened, to compare processes and versions of Python.
+Without `--kind` there are seven parts: as many schedules as asked for under faults, and a quarter as many in a calm world, in one where
+every step is replayed from the top, in one whose code changes meanwhile, and in one whose server is on a disk and breaks off; then
+`--steps` random operations for two stores side by side (`stores`, see `tests.laws.agreement`), and a twentieth as many for a store whose
+files are cut where power may cut them (`logs`). These two say where a store differs. A schedule that breaks a law is told with its seed,
+the command that repeats it, and the shortest story that breaks the same law; the exit code is 1 then. `--hashes` prints one hash per seed
+of all that happened, to compare processes and versions of Python.
 """
 
 from __future__ import annotations
@@ -15,12 +17,16 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+from tests.laws import agreement
+from tests.sim import logs
 from tests.sim.laws import LAWS
 from tests.sim.schedules import SETUPS, Schedule, fingerprint_of, shrink, story
 
 CHUNK = 25
-PARTS = {"faults": 1, "calm": 4, "evicting": 4, "edited": 4}
+PARTS = {"faults": 1, "calm": 4, "evicting": 4, "edited": 4, "disk": 4}
 """The kinds of schedules of a whole sweep; each number divides how many there are."""
+WALK_STEPS = 10_000
+TORN_STEPS = 500
 Coverage = Counter[tuple[str, str, str]]
 
 
@@ -119,12 +125,48 @@ def run_part(seeds: range, kind: str, jobs: int, *, laws: bool) -> Figures:
     return figures
 
 
+def walk_stores(seed: int, steps: int, _: int | None) -> bool:
+    """Random operations for the store in memory and the one in a file; whether they agree."""
+    began, met, walked = time.perf_counter(), Counter[tuple[str, str]](), 0
+    try:
+        for number in range(seed, seed - (-steps // WALK_STEPS)):
+            met += agreement.walk(number, min(WALK_STEPS, steps - walked))
+            walked += min(WALK_STEPS, steps - walked)
+    except agreement.Divergence as divergence:
+        print(f"stores: they disagree\n{divergence}")
+        return False
+    seconds, refusals = time.perf_counter() - began, sum(count for (_, answer), count in met.items() if answer != "done")
+    print(f"stores: {walked} steps in {seconds:.1f} s, {met.total()} operations, {refusals} of them refused; 0 divergences")
+    missed = agreement.not_met(met)
+    print(f"  {len(met)} pairs of operation and answer were met, not met: {', '.join(map(' '.join, missed)) or 'none'}", flush=True)
+    return True
+
+
+def tear_logs(seed: int, steps: int, cuts: int | None) -> bool:
+    """Files that are cut in the middle of each turn; whether nothing but whole turns was found."""
+    began, figures = time.perf_counter(), Counter[str]()
+    try:
+        for number in range(seed, seed - (-steps // TORN_STEPS)):
+            figures += logs.tear(number, min(TORN_STEPS, steps), cuts)
+    except logs.Torn as torn:
+        print(f"logs: {torn}")
+        return False
+    print(f"logs: {steps} steps in {time.perf_counter() - began:.1f} s; 0 files with anything but whole turns")
+    print(f"  {', '.join(f'{name} {count}' for name, count in sorted(figures.items()))}", flush=True)
+    return True
+
+
+WALKS = {"stores": walk_stores, "logs": tear_logs}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.sim.sweep", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--schedules", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--kind", choices=sorted(SETUPS), help="only this kind of world")
+    parser.add_argument("--kind", choices=[*sorted(SETUPS), *WALKS], help="only this kind of world, or of walk")
+    parser.add_argument("--steps", type=int, default=20_000, help="of random operations for real stores")
+    parser.add_argument("--cuts", type=int, help="of the files of each turn; all if not given")
     parser.add_argument("--hashes", action="store_true", help="one hash per seed instead of the figures")
     parser.add_argument("--no-shrink", action="store_true", help="name the seeds that fail and stop there")
     parser.add_argument("--no-laws", action="store_true", help="only compare the outcomes with plain recursion")
@@ -133,6 +175,8 @@ def main() -> int:
         for seed in range(arguments.seed, arguments.seed + arguments.schedules):
             print(seed, fingerprint_of(seed, arguments.kind or "faults"))
         return 0
+    if arguments.kind in WALKS:
+        return int(not WALKS[arguments.kind](arguments.seed, arguments.steps, arguments.cuts))
     cells: Coverage = Counter()
     failures: list[tuple[str, int]] = []
     for kind, share in PARTS.items() if arguments.kind is None else ((arguments.kind, 1),):
@@ -148,7 +192,11 @@ def main() -> int:
     if failures and not arguments.no_shrink:
         kind, seed = failures[0]
         print("\n" + told(seed, kind))
-    return 1 if failures else 0
+    fine = not failures
+    if arguments.kind is None:
+        fine &= walk_stores(arguments.seed, arguments.steps, None)
+        fine &= tear_logs(arguments.seed, arguments.steps // 20, arguments.cuts or 10)
+    return 0 if fine else 1
 
 
 if __name__ == "__main__":

@@ -9,15 +9,20 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.sim.catalogue import HELD, INAPPLICABLE
 from tests.sim.laws import LAWS
+from tests.sim.logs import Torn, tear
 from tests.sim.planted import BUGS
+from tests.sim.planted_disks import DISK_BUGS, LOG_BUGS
 from tests.sim.schedules import Schedule, fingerprint_of, shrink, story
 from tests.sim.sweep import Figures, sweep, told
+from tests.sim.turns import WORDS
 
 ROOT = Path(__file__).parents[2]
 PLANTED_LIMIT = 1000
@@ -71,11 +76,56 @@ def test_replay_from_the_top_at_every_step_changes_nothing() -> None:
     assert figures.deaths > 3 * figures.schedules
 
 
+@pytest.fixture(scope="module")
+def on_disk() -> Figures:
+    return sweep(range(40_000, 40_080), "disk")
+
+
+def test_a_server_that_breaks_off_loses_nothing(on_disk: Figures) -> None:
+    """Wherever the server ends or power is cut, what was acknowledged is there, in whole turns, and every run comes to its end."""
+    require_no_failure(on_disk, "disk")
+    assert on_disk.deaths > on_disk.schedules
+
+
+def test_the_server_breaks_off_everywhere(on_disk: Figures) -> None:
+    """It ends at each of the four places of a turn, alone and by a power cut, under `full` and under `fast`."""
+    ends = {(place, how) for kind, place, how in on_disk.coverage if kind == "a crash"}
+    assert ends == {(place, how) for place in WORDS[1:] for how in ("the process ends", "power is cut, full", "power is cut, fast")}
+    assert ("CreateSettled", "RESOLVED") in {(kind, answer) for kind, answer, _ in on_disk.coverage}
+
+
+def test_a_file_that_was_cut_has_whole_turns() -> None:
+    """Wherever the log of a real file is cut, at a frame or within one, a store that opens it has what was there after a whole turn."""
+    figures = Counter[str]()
+    for seed in range(3):
+        figures += tear(seed, 150, 2)
+    assert figures["turns"] > 100
+    assert figures["logs begun anew"] > 0
+
+
+@pytest.mark.parametrize("name", LOG_BUGS)
+def test_planted_bugs_of_the_file_are_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a turn is written in two parts, or answered before it is written, cutting the log finds it."""
+    LOG_BUGS[name](monkeypatch)
+    with pytest.raises(Torn, match=r"seed \d+, turn \d+, cut at byte "):
+        tear(0, 200, 2)
+
+
+@pytest.mark.parametrize("name", DISK_BUGS)
+def test_planted_bugs_of_the_disk_are_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The simulation finds each bug of a server on a disk: a law is broken, which no schedule breaks without the bug."""
+    require_found(name, DISK_BUGS[name], "disk", monkeypatch)
+
+
 @pytest.mark.parametrize("name", BUGS)
 def test_planted_bugs_are_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The simulation finds each bug that was planted: a law is broken, which no schedule breaks without the bug."""
-    BUGS[name](monkeypatch)
-    failures = (Schedule.of(seed).fails() for seed in range(PLANTED_LIMIT))
+    require_found(name, BUGS[name], "faults", monkeypatch)
+
+
+def require_found(name: str, plant: Callable[[pytest.MonkeyPatch], None], kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+    failures = (Schedule.of(seed, kind).fails() for seed in range(PLANTED_LIMIT))
     found = next((failure for failure in failures if failure is not None), None)
     assert found is not None, f"{name} is not found in {PLANTED_LIMIT} schedules"
     assert found.law in LAWS.values(), f"{name} breaks the code instead of a law: {found.law}: {found.detail}"
@@ -84,6 +134,7 @@ def test_planted_bugs_are_found(name: str, monkeypatch: pytest.MonkeyPatch) -> N
 def test_there_are_enough_bugs() -> None:
     """Many different bugs are planted, those that the simulation once found among them."""
     assert len(BUGS) >= 50
+    assert len(DISK_BUGS) >= 20
 
 
 def test_each_property_of_the_specification_is_held_or_has_a_reason() -> None:

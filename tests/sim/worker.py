@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from resonate.fingerprint import fingerprint
 from resonate.models.durable_promise import outcome_of
 from resonate.models.result import Ok
 from resonate.protocol import (
+    DEFERRED_S,
     NOTHING,
     STOPPED_RUN_PAUSE_S,
     TIMEOUT_LIMIT_MS,
@@ -28,6 +30,7 @@ from resonate.protocol import (
     ClaimTask,
     CreateLeased,
     CreatePromise,
+    CreateSettled,
     DropTask,
     Heartbeat,
     Lease,
@@ -35,8 +38,10 @@ from resonate.protocol import (
     Message,
     NotifyMessage,
     PromiseRecord,
+    SettlePromise,
     Subscribe,
 )
+from resonate.stores.ahead import Ahead, may_wait
 from tests.sim.edits import hold_answer, hold_delivery
 from tests.sim.laws import LAWS, Violation
 
@@ -157,6 +162,11 @@ class Worker:
         self.asks = 0
         self.is_beating = False
         self.halted: dict[str, Lease] = {}
+        self.ahead = Ahead()
+        self.creators: dict[str, Run] = {}
+        """Which run each promise that was answered ahead is for."""
+        self.queued: set[str] = set()
+        self.is_write_due = False
         self.version = (place + life) % len(world.versions) if world.faulty else 0
         self.dependencies = Dependencies()
         self.dependencies.add("program", world.versions[self.version])
@@ -176,6 +186,7 @@ class Worker:
         for number in [number for number, thing in self.world.things.items() if isinstance(thing, own) and thing.worker is self]:  # type: ignore[union-attr]
             del self.world.things[number]
         self.runs, self.all_runs, self.asked, self.interested, self.missed, self.halted = {}, [], {}, {}, [], {}
+        self.ahead, self.creators, self.queued = Ahead(), {}, set()
 
     def thaw(self) -> None:
         if self.frozen and self.lives:
@@ -328,7 +339,9 @@ class Worker:
     def foreseen(self, operation: Any) -> PromiseRecord | None:
         """As `SqliteStore._foreseen`."""
         world = self.world
-        if not world.setup.ahead or not isinstance(operation, CreatePromise) or operation.target is not None or operation.lease is None:
+        if not world.setup.ahead or world.setup.disk:
+            return None
+        if not isinstance(operation, CreatePromise) or operation.target is not None or operation.lease is None:
             return None
         if operation.lineage is None or operation.lineage.kind != "run" or operation.timeout <= world.now:
             return None
@@ -340,8 +353,55 @@ class Worker:
             world.now, None, operation.key, None, operation.lineage,
         )  # fmt: skip
 
+    def foreseen_on_disk(self, run: Run, create: Any) -> PromiseRecord | None:
+        """As `SqliteStore.post` and `_foreseen`."""
+        world = self.world
+        if not isinstance(create, CreatePromise) or not may_wait(create, world.now) or create.id in world.machine.resident:
+            return None
+        if create.id in self.ahead or create.id in self.queued:
+            return None
+        found = world.machine.promises.get(create.id)
+        if found is not None:
+            return found if found.state != "PENDING" and create.key is not None and create.key == found.key_for_create else None
+        self.creators[create.id] = run
+        if not self.is_write_due:
+            self.is_write_due = True
+            world.after(DEFERRED_S * 1000, "write", self)
+        return self.ahead.answer(create, world.now)
+
+    def with_what_is_ahead(self, operation: Any) -> Any:
+        """What was answered ahead is asked for before anything else, and a settlement together with its promise."""
+        if isinstance(operation, SettlePromise) and operation.id in self.ahead:
+            *earlier, own = self.ahead.take(operation.id)
+            operation = CreateSettled(own, operation)
+        else:
+            earlier = self.ahead.take()
+        self.write(earlier)
+        return operation
+
+    def write(self, creates: list[CreatePromise]) -> None:
+        for create in creates:
+            run = self.creators.pop(create.id)
+            self.queued.add(create.id)
+            self.ask((create,), partial(self.was_written, run, create))
+
+    def was_written(self, run: Run, create: CreatePromise, answers: list[Any]) -> None:
+        self.queued.discard(create.id)
+        self.written(run, create, answers[0])
+
+    def write_deferred(self) -> None:
+        self.is_write_due = False
+        self.write(self.ahead.take())
+
     def ask_for(self, run: Run, send: Send) -> None:
         operation = send.operation
+        if self.world.setup.disk and self.world.setup.ahead:
+            record = self.foreseen_on_disk(run, operation)
+            if record is not None:
+                run.under_way -= 1
+                run.computation.answered(send, record)
+                return
+            operation = self.with_what_is_ahead(operation)
         record = self.foreseen(operation)
         if record is not None:
             run.under_way -= 1
@@ -354,6 +414,9 @@ class Worker:
 
         def then(answers: list[Any]) -> None:
             answer = answers[0]
+            if isinstance(operation, CreateSettled) and isinstance(answer, Exception):  # it may be settled under another lease
+                self.ahead.keep(operation.create)
+                self.creators[operation.id] = run
             if isinstance(operation, Subscribe) and (isinstance(answer, Exception) or answer[0].state != "PENDING"):
                 self.forget_interest(operation.promise, run)
             mode = self.world.setup.answers

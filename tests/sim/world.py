@@ -15,6 +15,9 @@ Time never passes by itself, so a minute costs nothing.
     disasters  a worker crashes with all that it holds; freezes past its lease and thaws; time passes while others wait;
                somebody outside settles a promise that is being worked on
 
+Where the server stands on a modelled disk (`disk`, `turns`), its process may end at any place of a turn, and another begins with what is
+there.
+
 Server and computation are the code that ships. The driver is simulated: `worker.Worker` feeds a computation the events that
 `resonate.runtime` feeds it, in the same way, but where the runtime waits for an answer the worker notes what to do with it. A request that
 is not answered in time is repeated unchanged until it is, as a client must; operations are idempotent for that.
@@ -50,9 +53,11 @@ from resonate.protocol import (
 from resonate.registry import Registry
 from resonate.wire.legacy import INVOKE
 from tests.sim import laws_of_promises, laws_of_tasks, laws_of_workers  # noqa: F401 (they enter their laws into the book)
+from tests.sim.disk import Disk, Server
 from tests.sim.edits import hold_end
 from tests.sim.laws import LAWS, LawBook, Violation
 from tests.sim.setups import Choices, Setup
+from tests.sim.turns import take_requests, take_turn
 from tests.sim.worker import RUN_TIMEOUT_MS, TARGET, Asked, Job, Mail, Reply, Request, Worker
 from tests.sim.workflows import BEGINNING_MS, SCHEDULED, Interpreter, Program, error_outcome, remote
 
@@ -83,7 +88,12 @@ class World:
         self.setup = setup
         self.choices = choices
         self.now = BEGINNING_MS
-        self.machine = Machine(program.next_run)
+        self.server: Server | None = None
+        if setup.disk:
+            self.server = Server(Disk(setup.disk), program.next_run, setup.keeps)
+        self.machine: Any = self.server or Machine(program.next_run)
+        self.outgoing: list[Message] | None = None
+        """What is said in a turn under way, and sent when that is on the disk."""
         self.number = itertools.count(1)
         self.things: dict[int, Thing] = {}
         self.timers: list[tuple[float, int, str, Any]] = []
@@ -114,7 +124,12 @@ class World:
             self.after(index * 10, "launch", launch)
         if program.schedule is not None:
             asked = encode_call(DEFAULT, "remote", (program.schedule.number,), {}, 1)
-            self.apply((CreateSchedule("s", "", SCHEDULED, RUN_TIMEOUT_MS, asked, {INVOKE: TARGET}),), None)
+            self.carry_out((CreateSchedule("s", "", SCHEDULED, RUN_TIMEOUT_MS, asked, {INVOKE: TARGET}),), None)
+        if self.server is not None:
+            self.server.commit()
+            self.server.disk.checkpoint()
+            if self.laws is not None and self.laws.disk is not None:
+                self.laws.disk.turn_ended()
 
     # ---- small parts -------------------------------------------------------------------------------------------------------------
 
@@ -134,7 +149,15 @@ class World:
     # ---- the server --------------------------------------------------------------------------------------------------------------
 
     def apply(self, operations: tuple[Any, ...], worker: Worker | None) -> list[Any]:
-        """What the server does with a request: each operation in order, and the messages that come of it."""
+        """What the server does with a request that nobody waits for, or that is answered in place."""
+        if self.server is None:
+            return self.carry_out(operations, worker)
+        answers: list[list[Any]] = []
+        take_turn(self, [(operations, worker)], answers.extend)
+        return answers[0] if answers else []
+
+    def carry_out(self, operations: tuple[Any, ...], worker: Worker | None) -> list[Any]:
+        """Each operation in order, and the messages that come of it."""
         answers: list[Any] = []
         for operation in operations:
             if self.laws is not None:
@@ -164,10 +187,19 @@ class World:
                 self.after(how["after"] * 1000, "outside", settle)
 
     def post(self, messages: list[Message]) -> None:
+        if self.outgoing is not None:
+            self.outgoing += messages
+            return
         for message in messages:
             self.put(Mail(message))
 
     def tick(self) -> None:
+        if self.server is None:
+            self.act_on_time()
+        else:
+            take_turn(self, [(None, None)], lambda answers: None)
+
+    def act_on_time(self) -> None:
         if self.laws is not None:
             self.laws.before(None, None)
         self.machine.tick(self.now)
@@ -224,12 +256,10 @@ class World:
             if thing.worker.lives:
                 self.say(thing)
                 thing.worker.perform(thing)
+        elif isinstance(thing, Request) and self.server is not None:
+            take_requests(self, thing)
         elif isinstance(thing, Request):
-            answers = self.apply(thing.asked.operations, thing.worker)
-            self.say(thing, "->", *map(told_briefly, answers))
-            if not thing.worker.lives:
-                self.count(thing.asked, answers, "sender dead")
-            self.put(Reply(thing.worker, thing.asked, answers))
+            self.reply(thing, self.apply(thing.asked.operations, thing.worker))
         elif isinstance(thing, Reply):
             if thing.worker.lives and not thing.asked.is_done:
                 self.say(thing, *map(told_briefly, thing.answers))
@@ -240,7 +270,14 @@ class World:
             self.hand_over(thing.message)
         else:
             self.say("outside:", thing.operation.id, thing.operation.state)
-            self.apply((thing.operation,), None)
+            if not self.apply((thing.operation,), None):
+                self.after(2_000, "again", thing)
+
+    def reply(self, request: Request, answers: list[Any]) -> None:
+        self.say(request, "->", *map(told_briefly, answers))
+        if not request.worker.lives:
+            self.count(request.asked, answers, "sender dead")
+        self.put(Reply(request.worker, request.asked, answers))
 
     def hand_over(self, message: Message) -> None:
         """The server's message goes to the worker that is addressed, or where anyone will do to another one."""
@@ -283,6 +320,8 @@ class World:
             return not what[0].lives or what[1].computation.finished
         if kind == "offer":
             return not what[0].lives or what[1] not in what[0].halted
+        if kind == "write":
+            return not what.lives
         if kind == "beat":
             return not what.lives or not what.runs
         return False
@@ -298,14 +337,16 @@ class World:
                 self.ring(timer[2], timer[3])
 
     def ring(self, kind: str, what: Any) -> None:
-        if kind in ("wake", "repeat", "beat", "offer"):
-            worker = what if kind == "beat" else what[0]
+        if kind in ("wake", "repeat", "beat", "offer", "write"):
+            worker = what if kind in ("beat", "write") else what[0]
             if worker.frozen:
                 worker.missed.append((kind, what))
             elif kind == "wake":
                 worker.woke(what[1], what[2])
             elif kind == "offer":
                 worker.offer_again(what[1])
+            elif kind == "write":
+                worker.write_deferred()
             elif kind == "repeat":
                 self.say(worker, "repeats", what[1])
                 what[1].faults.append("repeated")
