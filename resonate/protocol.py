@@ -94,6 +94,12 @@ REFUSED_PAUSE_S = 30.0
 """How long a server that did not accept the credentials is left alone."""
 STREAM_SILENCE_LIMIT_S = 300.0
 """A stream of messages that says nothing for so long is opened anew: its server may be gone without a word."""
+TRACKING_INTERVAL_S = 0.5
+"""How often a server is asked about a run that others work on and somebody watches, at most."""
+TRACKING_PAGE_FIRST = 16
+"""Promises on the first page of such a look."""
+CHILDREN_AHEAD_LIMIT = 1_000
+"""New promises that one such look finds by their numbers, before it tells of them."""
 LATE_NEWS_S = 1.0
 """A run that is at work here for longer asks its server for news: it may be canceled, or go on elsewhere."""
 REFRESH_S = 60.0

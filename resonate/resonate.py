@@ -58,7 +58,9 @@ from resonate.stores.promises import PromiseStore
 from resonate.stores.remote import RemoteStore
 from resonate.stores.schedules import ScheduleStore
 from resonate.stores.sqlite import SqliteStore
+from resonate.tracker import Tracker
 from resonate.wire.legacy import read_tags
+from resonate.wire.lineage import guessed_lineage
 
 # Programs for 0.6.7 import the types `Context`, `Time` and `Random` from here too.
 __all__ = ["ALLOWED_LOG_LEVELS", "Context", "Function", "Random", "Resonate", "Time"]
@@ -433,9 +435,17 @@ class Resonate:
             facts += self._facts(run_id, record)
         return facts + self._shared.runtime().live_events(run_id) if facts else []
 
+    def follow(self, run_id: str) -> None:
+        """Tell observers of an outermost run that other processes work on, as of one that is at work here, until it is over.
+
+        Its server is asked about it now and then. Of what is in this process, or in a file, observers are told without being asked for.
+        """
+        if isinstance(self._shared.store, RemoteStore):
+            self._shared.tracker(self._facts).track(run_id)
+
     def _facts(self, origin: str, record: PromiseRecord) -> list[Event]:
-        lineage = record.lineage
-        assert lineage is not None
+        lineage = record.lineage or guessed_lineage(record, origin)
+        name = lineage.name
         arguments: tuple[tuple[str, str], ...] = ()
         try:
             param = self._shared.encoder.decode(record.param)
@@ -443,13 +453,14 @@ class Resonate:
                 arguments = label_data(param)
             elif isinstance(param, dict) and "func" in param:
                 known = self.registry.find(param["func"])
+                name = str(param["func"]) if record.lineage is None else name
                 arguments = label_arguments(known, tuple(param.get("args") or ()), dict(param.get("kwargs") or {}))
             elif lineage.arguments:
                 arguments = (("", lineage.arguments),)
         except (ValueError, TypeError):
             arguments = (("", "<unreadable>"),)
         created = PromiseCreated(
-            origin, record.id, record.created_on / 1000, lineage.parent, lineage.kind, lineage.name, arguments, record.timeout / 1000
+            origin, record.id, record.created_on / 1000, lineage.parent, lineage.kind, name, arguments, record.timeout / 1000
         )
         if record.state == "PENDING":
             return [created]
@@ -498,6 +509,7 @@ class _Shared:
         self._workers = workers
         self._log_level = log_level
         self._runtime: Runtime | None = None
+        self._tracker: Tracker | None = None
         self._lock = threading.Lock()
         registry.watch(self.registered)
         _CLIENTS.add(self)
@@ -521,6 +533,14 @@ class _Shared:
                 self._runtime = made
             return self._runtime
 
+    def tracker(self, facts: Callable[[str, PromiseRecord], list[Event]]) -> Tracker:
+        """Who asks a server about the runs of others; made on first use."""
+        with self._lock:
+            if self._tracker is None:
+                assert isinstance(self.store, RemoteStore)
+                self._tracker = Tracker(self.store, facts, self.observers.publish)
+            return self._tracker
+
     def ask(self, operation: Operation) -> Any:
         """The store's answer; raises what it refuses with."""
         answer = self.store.call([operation])[0]
@@ -537,6 +557,9 @@ class _Shared:
         """Stop the runtime, if there is one; the next use starts another."""
         with self._lock:
             runtime, self._runtime = self._runtime, None
+            tracker, self._tracker = self._tracker, None
+        if tracker is not None:
+            tracker.close()
         if runtime is not None:
             runtime.stop(timeout_s)
 

@@ -177,6 +177,16 @@ class RemoteStore:
         return "." if self._protocol is None else self._protocol.child_separator
 
     @property
+    def lists_newest_first(self) -> bool:
+        """Whether searches begin with the newest promise, and not with the lowest id."""
+        return self._protocol is None or self._protocol.name == "legacy"
+
+    def child_id(self, parent: str, number: int) -> str:
+        """The id of a call's child."""
+        separator = self.child_separator
+        return f"{parent}{'.' if separator in parent else separator}{number}"
+
+    @property
     def trouble(self) -> StoreUnavailable | None:
         """Why the server cannot be asked just now."""
         return self._line.trouble
@@ -188,8 +198,18 @@ class RemoteStore:
     # ---- asking ----------------------------------------------------------------------------------------------------------------------
 
     def call(self, operations: Sequence[Operation]) -> list[Any]:
-        """Carry out operations in order and wait for them. A refused one's answer is the error itself."""
-        return [self._call(operation) for operation in operations]
+        """Carry out operations in order, or at once where they only read, and wait for them. A refused one's answer is the error itself."""
+        if len(operations) < 2 or not all(isinstance(each, GetPromise) for each in operations):
+            return [self._call(operation) for operation in operations]
+        answers: dict[int, Any] = {}
+        for place, operation in enumerate(operations):
+            job = self._job(operation, partial(answers.__setitem__, place))
+            self._threads.put(partial(self._advance, job, None, _FOR_EVER))
+        deadline = time.monotonic() + FOREGROUND_LIMIT_S
+        while len(answers) < len(operations) and not self._line.is_stopped and time.monotonic() < deadline:
+            time.sleep(0.001)
+        lost = self._line.trouble or StoreUnavailable(f"{self.url} has not answered")
+        return [answers.get(place, lost) for place in range(len(operations))]
 
     def _call(self, operation: Operation) -> Any:
         done = threading.Event()

@@ -264,6 +264,8 @@ class LegacyClient:
     def message(self, text: bytes, recv: str) -> Message | None:
         """A message from the stream; see `wire.client`."""
         shown = understood(lambda: json.loads(text), "a message")
+        if isinstance(shown, dict) and "type" not in shown and "kind" in shown:
+            return None  # of the other generation, for whoever speaks that
         message = understood(lambda: message_from_wire(shown, recv), "a message")
         return replace(message, promise=_sorted_out(message.promise)) if isinstance(message, NotifyMessage) else message
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import get_args
 
-from resonate.protocol import Kind, Lineage
+from resonate.protocol import Kind, Lineage, PromiseRecord
 
 ORIGIN = "resonate:origin"
 ROOT = "resonate:root"
@@ -42,3 +42,21 @@ def read_lineage(tags: Mapping[str, str]) -> tuple[Lineage | None, dict[str, str
     if origin is None or not is_text or kind not in _KINDS or not isinstance(arguments, str | None) or not isinstance(parent, str | None):
         return None, dict(tags)
     return Lineage(origin, root, parent, kind, name, arguments), {each: text for each, text in tags.items() if each not in _TOLD}
+
+
+def guessed_lineage(record: PromiseRecord, origin: str) -> Lineage:
+    """Where a promise of another SDK, or one that was made by hand, seems to stand: by its tags, else by its id."""
+    tags = record.tags or {}
+    kind: Kind = "promise"
+    if record.timer:
+        kind = "sleep"
+    elif record.target is not None:
+        kind = "run" if record.id == origin else "rpc"
+    elif tags.get("resonate:scope") == "local":
+        kind = "run"
+    above, _, last = record.id.replace(":", ".").rpartition(".")
+    parent: str | None = tags.get("resonate:parent", record.id)
+    if parent == record.id:
+        parent = None if record.id == origin else record.id[: len(above)] or origin
+    name = kind if kind in ("promise", "sleep") else last
+    return Lineage(origin, tags.get(ROOT, origin), parent, kind, name)
