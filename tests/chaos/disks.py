@@ -15,6 +15,7 @@ from tests.chaos.ledger import Ledger, executions, lines_of
 from tests.chaos.workflows import WORKFLOWS, register
 
 SOON_S = 15
+IDLE_LIMIT = 25
 
 
 def opened(path: Path, ledger: Path, durability: str = "fast") -> Resonate:
@@ -36,13 +37,17 @@ def outcome(client: Resonate, name: str, troubles: list[str], disk: Disk) -> Any
     Nobody is told for a run that just sleeps or waits, and whose wake-up is what fails; the disk is mended after a while then.
     """
     deadline = time.monotonic() + SOON_S
+    idle = 0
     while time.monotonic() < deadline:
         try:
             return client.begin_run(name, name).result(0.2)
         except StoreUnavailable as error:
             troubles.append(str(error))
         except TimeoutError:
-            assert client._shared.store.trouble is not None or disk._is_mended, "nothing is wrong, and the run does not go on"
+            if client._shared.store.trouble is None and not disk._is_mended:
+                idle += 1  # nothing is wrong: it should go on, if on a busy machine not at once
+                assert idle < IDLE_LIMIT, "nothing is wrong, and the run does not go on"
+                continue
         disk.mend()
     raise AssertionError("it goes on failing")
 
