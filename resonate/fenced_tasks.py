@@ -9,7 +9,8 @@ who works on a run, and how that is told apart from who did so before:
 
   and it is fulfilled (COMPLETED) as soon as the promise is settled, by whomever: its holder, somebody else, or the deadline.
 - Its counter is a *version*, from 0. Only acquiring raises it. A holder names the version with everything that it does, so one that has
-  lost its lease is refused (40910) before it can do harm; a task that was never created is 40404.
+  lost its lease is refused (40910) before it can do harm; a task that was never created is 40404. The tasks that the legacy rules make of
+  a run are no business of its fenced task, nor the other way round.
 - Suspending names the awaited promises and is all or nothing: when one is settled already, nothing is registered and the lease stays. The
   first that settles makes the task pending again. Later ones, and those that settle while it is pending, held or halted, are counted.
 - Creating an id that is there gives what is there, settling what is settled gives what is settled: the caller compares. So all but the
@@ -35,6 +36,7 @@ from typing import Any, NoReturn, cast
 from resonate import quartz
 from resonate.protocol import (
     BRANCH,
+    EXECUTE_RETRY_MS,
     ID_LIMIT,
     NOTHING,
     PAGE_LIMIT,
@@ -62,6 +64,7 @@ from resonate.protocol import (
     ScheduleRecord,
     Suspended,
     SuspendTask,
+    TaskMessage,
     TaskRecord,
     TaskState,
     ViewTask,
@@ -93,18 +96,6 @@ class FencedTasks(Tables):
     def _add_task(self, task: TaskRecord) -> None:
         """Take a new task in, ended where its run is over."""
 
-    @abstractmethod
-    def _claim(self, task: TaskRecord, pid: str, ttl: int, now: int) -> None:
-        """Give a task to a process until its lease lapses."""
-
-    @abstractmethod
-    def _lapse(self, task: TaskRecord, now: int) -> None:
-        """Take a task back and send it again."""
-
-    @abstractmethod
-    def _send_next(self, root: str, now: int) -> None:
-        """Send the next task of a run, if none is sent or claimed."""
-
     # ---- promises ----------------------------------------------------------------------------------------------------------------
 
     def _ensure(self, operation: EnsurePromise, now: int) -> PromiseRecord:
@@ -113,9 +104,13 @@ class FencedTasks(Tables):
             return self._touch(known, now)
         record = self._make(operation, min(operation.timeout, now))
         if operation.target is not None:
-            self._add_task(_task_for(record, operation.target, now))
-            self._send_next(record.id, now)
+            self._begin(record, operation.target, now)
         return self._touch(record, now)
+
+    def _begin(self, record: PromiseRecord, target: str, now: int) -> None:
+        task = _task_for(record, target, now)
+        self._add_task(task)
+        self._offer(task, now)
 
     def _make(self, operation: EnsurePromise, created_on: int) -> PromiseRecord:
         if len(operation.id) > ID_LIMIT:
@@ -202,8 +197,9 @@ class FencedTasks(Tables):
 
     def _take(self, task: TaskRecord, pid: str, ttl: int, now: int) -> Acquired:
         task.counter += 1
-        task.resumes = 0
-        self._claim(task, pid, ttl, now)
+        task.state, task.pid, task.ttl, task.resumes = "CLAIMED", pid, ttl, 0
+        self._held.setdefault(pid, {})[task.id] = None
+        self._wait_until(task, now + ttl)
         return Acquired(replace(task), self.promises[task.root], self._preload(task.root))
 
     def _acquire(self, operation: AcquireTask, now: int) -> Acquired:
@@ -242,7 +238,7 @@ class FencedTasks(Tables):
         for record in records:
             self._listen(record, _waits(task, record.id, now))
         task.resumes = 0
-        self._rest(task, "SUSPENDED", now)
+        self._rest(task, "SUSPENDED")
         return Suspended(True, [])
 
     def _fulfill(self, operation: FulfillTask, now: int) -> PromiseRecord:
@@ -250,14 +246,14 @@ class FencedTasks(Tables):
         return self._finish(self.promises[operation.id], operation.state, operation.value, None, now, now)
 
     def _give_back(self, operation: ReleaseTask, now: int) -> None:
-        self._lapse(self._held_task(operation.id, operation.version, now), now)
+        self._offer(self._held_task(operation.id, operation.version, now), now)
 
     def _halt(self, operation: HaltTask, now: int) -> None:
         task = self._fenced(operation.id, now)
         if task.state not in OPEN:
             _refuse(task, "open")
         if task.state != "HALTED":
-            self._rest(task, "HALTED", now)
+            self._rest(task, "HALTED")
 
     def _continue(self, operation: ContinueTask, now: int) -> None:
         task = self._fenced(operation.id, now)
@@ -278,17 +274,32 @@ class FencedTasks(Tables):
     def _view(self, operation: ViewTask, now: int) -> TaskRecord:
         return replace(self._fenced(operation.id, now))
 
-    def _rest(self, task: TaskRecord, state: TaskState, now: int) -> None:
-        """Send a task no more until it is resumed or continued."""
+    def _rest(self, task: TaskRecord, state: TaskState) -> None:
+        """Let nobody have a task for now."""
         self._release(task)
         task.state, task.pid, task.expires_at = state, None, 0
         self._note_task(task)
-        self._send_next(task.root, now)
 
     def _offer(self, task: TaskRecord, now: int) -> None:
-        task.state = "INIT"
-        self._note_task(task)
-        self._send_next(task.root, now)
+        """Let a task be had by whoever comes, and send it."""
+        self._rest(task, "INIT")
+        run = self.promises.get(task.root)
+        if run is not None and run.timeout <= now:
+            return  # past its deadline: the task ends with it, as soon as anybody looks
+        task.state = "ENQUEUED"
+        self._wait_until(task, now + EXECUTE_RETRY_MS)
+        self._send_execute(task)
+
+    def _send_execute(self, task: TaskRecord) -> None:
+        self.messages.append(TaskMessage(task.recv, "execute", task.id, task.counter, task.root, task.timeout, task.created_on))
+
+    def _offer_again(self, promise_id: str, now: int, is_ours: Callable[[str], bool] = lambda recv: False) -> None:
+        """Somebody listens now: send what could not be delivered, and what another process has sent, if it is for us."""
+        task = self.tasks.get(fenced_id(promise_id))
+        if task is not None and task.state == "INIT":
+            self._offer(task, now)
+        elif task is not None and task.state == "ENQUEUED" and is_ours(task.recv):
+            self._send_execute(task)
 
     def _resume(self, awaiter: str, now: int) -> None:
         """Something that a task waits for, or was to wait for, has settled."""
@@ -335,8 +346,7 @@ class FencedTasks(Tables):
         create = EnsurePromise(promise_id, due + schedule.promise_timeout, schedule.promise_param, tags, target, timer)
         record = self._make(create, due)
         if target is not None:
-            self._add_task(_task_for(record, target, now))
-            self._send_next(promise_id, now)
+            self._begin(record, target, now)
         self._touch(record, now)
 
     # ---- searching -----------------------------------------------------------------------------------------------------------------
@@ -356,9 +366,10 @@ class FencedTasks(Tables):
             (task for task in self.tasks.values() if task.kind == "execute" and task.root > after), key=lambda task: task.root
         )
         if self.has_archived:
-            kept = cast("Archive", self._archive).tasks_in_order(fenced_id(after))
+            kept = cast("Archive", self._archive).fenced_in_order(after)
             here = heapq.merge(here, (each for each in kept if each.id not in self.tasks), key=lambda task: task.root)
-        found = (replace(task) for task in here if states is None or task.state in states)
+        wanted = (task for task in here if states is None or task.state in states)
+        found = (replace(task) for task in wanted if task.state in OPEN or self.has(task.root))  # not those of pruned promises
         return _page_of(found, operation.limit, lambda task: task.root)
 
     def _find_schedules(self, operation: FindSchedules, now: int) -> tuple[list[ScheduleRecord], str | None]:

@@ -75,7 +75,7 @@ from resonate.protocol import (
     refusal,
 )
 from resonate.searches import page, place_of
-from resonate.tables import NOTICES, OPEN, RESTING, Archive, notice_of, number_of, origin_of
+from resonate.tables import NOTICES, OPEN, Archive, notice_of, number_of, origin_of
 from resonate.wire.legacy import read_tags, tags_of
 
 NextRun = Callable[[str, int], int]
@@ -141,20 +141,24 @@ class Machine(FencedTasks):
         """Send what could not be delivered once more: somebody listens now."""
         for root in list(self._open_tasks):
             if root not in self._active_task:
-                for task_id in self._open_tasks[root]:
-                    self.tasks[task_id].expires_at = self.tasks[task_id].not_before
-                self._send_next(root, now)
+                self._send_again(root, now)
+            self._offer_again(root, now)
 
     def offer(self, roots: Iterable[str], now: int, is_ours: Callable[[str], bool]) -> None:
         """Send the open tasks of these runs to whom they may concern here; of those that another process has sent, what `is_ours`."""
         for root in roots:
             active = self.tasks.get(self._active_task.get(root, ""))
             if active is None:
-                for task_id in self._open_tasks.get(root, ()):
-                    self.tasks[task_id].expires_at = self.tasks[task_id].not_before
-                self._send_next(root, now)
+                self._send_again(root, now)
             elif active.state == "ENQUEUED" and is_ours(active.recv):
                 self._send(active)
+            self._offer_again(root, now, is_ours)
+
+    def _send_again(self, root: str, now: int) -> None:
+        for task in [self.tasks[task_id] for task_id in self._open_tasks.get(root, ())]:
+            if task.kind != "execute":
+                task.expires_at = task.not_before
+        self._send_next(root, now)
 
     # ---- promises ----------------------------------------------------------------------------------------------------------------
 
@@ -462,7 +466,7 @@ class Machine(FencedTasks):
         task = self._any_task(operation.id)
         if task.state == "ENQUEUED" and task.counter == operation.counter:
             task.state = "INIT"
-            self._active_task.pop(task.root, None)
+            self._release(task)
             self._wait_until(task, now + TASK_RETRY_MS)
 
     def held_by(self, pid: str) -> list[DropTask | ReleaseTask]:
@@ -522,14 +526,14 @@ class Machine(FencedTasks):
             return  # past its deadline: its tasks end with it, as soon as anybody looks
         for task_id in list(self._open_tasks.get(root, ())):
             task = self.tasks[task_id]
-            if task.expires_at > now or task.state in RESTING:
+            if task.expires_at > now or task.kind == "execute":
                 continue  # not deliverable a moment ago; its time is in the heap
             if task.timeout <= now:
                 self._end_task(task, now, "TIMEDOUT")
                 continue
             task.state = "ENQUEUED"
             self._active_task[root] = task.id
-            self._wait_until(task, now + _window_ms(task))
+            self._wait_until(task, now + TASK_CLAIM_WINDOW_MS)
             self._send(task)
             return
 
@@ -545,7 +549,10 @@ class Machine(FencedTasks):
 
     def _lapse(self, task: TaskRecord, now: int) -> None:
         """The task was not claimed, or not kept alive: it goes out again with the next counter."""
-        if task.state != "INIT" and task.kind != "execute":
+        if task.kind == "execute":
+            self._offer(task, now)
+            return
+        if task.state != "INIT":
             task.counter += 1
         self._release(task)
         task.state, task.pid, task.expires_at = "INIT", None, 0

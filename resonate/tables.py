@@ -66,8 +66,8 @@ class Archive(Protocol):
         """The promises of a branch that are there."""
         ...
 
-    def tasks_in_order(self, after: str, /) -> Iterable[TaskRecord]:
-        """All tasks that are there with an id beyond one, in the order of ids."""
+    def fenced_in_order(self, after: str, /) -> Iterable[TaskRecord]:
+        """The fenced tasks that are there of promises with an id beyond one, in the order of ids."""
         ...
 
     def ended_before(self, time: int, /) -> Iterable[str]:
@@ -384,7 +384,7 @@ class Tables:
             return
         self.tasks[task.id] = task
         self._open_tasks.setdefault(task.root, {})[task.id] = None
-        if task.state in ("ENQUEUED", "CLAIMED"):
+        if task.state != "INIT" and task.kind != "execute":
             self._active_task[task.root] = task.id
         if task.pid is not None:
             self._held.setdefault(task.pid, {})[task.id] = None

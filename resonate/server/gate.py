@@ -60,7 +60,6 @@ class Gate:
             return None
         return Reply(401, {"error": {"code": 40100, "message": "the server wants a password or a token", "details": []}})
 
-
     def is_known(self, headers: Mapping[str, str], token: str | None = None) -> bool:
         """Whether a request shows what has to be known, in its header or by a token elsewhere."""
         shown = headers.get("authorization", "") if token is None else f"Bearer {token}"

@@ -10,6 +10,7 @@ from typing import Any
 from resonate.protocol import BRANCH, PromiseRecord, TaskRecord
 from resonate.stores.rows import (
     BRANCHES,
+    FENCED_IN_ORDER,
     FORGET,
     IN_ORDER,
     OF_BRANCH,
@@ -17,7 +18,6 @@ from resonate.stores.rows import (
     PUT_PROMISE,
     PUT_TASK,
     SCHEMA,
-    TASKS_IN_ORDER,
     promise_of,
     promise_row,
     tag_text,
@@ -75,9 +75,9 @@ class Archive:
         """The promises of a branch that are here."""
         return [promise_of(row) for row in self._query(OF_BRANCH, branch)]
 
-    def tasks_in_order(self, after: str) -> Iterator[TaskRecord]:
-        """All tasks that are here with an id beyond one, in the order of ids."""
-        return map(task_of, self._query(TASKS_IN_ORDER, after))
+    def fenced_in_order(self, after: str) -> Iterator[TaskRecord]:
+        """The fenced tasks that are here of promises with an id beyond one, in the order of ids."""
+        return map(task_of, self._query(FENCED_IN_ORDER, after))
 
     def ended_before(self, time: int) -> list[str]:
         """The outermost runs that are here and were over before a time."""

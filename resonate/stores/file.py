@@ -35,6 +35,7 @@ from resonate.protocol import (
 )
 from resonate.stores.rows import (
     BRANCHES,
+    FENCED_IN_ORDER,
     FORGET,
     IN_ORDER,
     OF_BRANCH,
@@ -44,7 +45,6 @@ from resonate.stores.rows import (
     PUT_SCHEDULE,
     PUT_TASK,
     SCHEMA,
-    TASKS_IN_ORDER,
     Damaged,
     callback_of,
     callback_row,
@@ -482,9 +482,9 @@ class PromiseFile:
         """The promises of a branch that are in the file."""
         return [promise_of(row) for row in self._connection.execute(OF_BRANCH, (branch,))]
 
-    def tasks_in_order(self, after: str) -> Iterator[TaskRecord]:
-        """All tasks in the file with an id beyond one, in the order of ids."""
-        return map(task_of, self._connection.execute(TASKS_IN_ORDER, (after,)))
+    def fenced_in_order(self, after: str) -> Iterator[TaskRecord]:
+        """The fenced tasks in the file of promises with an id beyond one, in the order of ids."""
+        return map(task_of, self._connection.execute(FENCED_IN_ORDER, (after,)))
 
     def look(self, promise_id: str, root: str) -> PromiseRecord | bool:
         """A promise that the tables do not have: the record where it is settled, else whether there is one. `root` is that of its run."""

@@ -33,7 +33,7 @@ PUT_BRANCH = "INSERT OR REPLACE INTO branches VALUES (?, ?)"
 PUT_SCHEDULE = "INSERT OR REPLACE INTO schedules VALUES (?, ?, ?)"
 OF_BRANCH = "SELECT promises.* FROM branches JOIN promises ON promises.id = branches.id WHERE branches.branch = ?"
 IN_ORDER = "SELECT * FROM promises WHERE id > ? AND instr(body, ?) ORDER BY id"
-TASKS_IN_ORDER = "SELECT * FROM tasks WHERE id > ? ORDER BY id"
+FENCED_IN_ORDER = "SELECT * FROM tasks WHERE id > '__execute:' || ? AND id < '__execute;' ORDER BY id"  # `;` is what comes after `:`
 FORGET = (
     "DELETE FROM tasks WHERE id IN (SELECT '__invoke:' || id FROM promises WHERE origin = ?)",
     "DELETE FROM tasks WHERE id IN (SELECT '__execute:' || id FROM promises WHERE origin = ?)",

@@ -29,6 +29,7 @@ from typing import Any
 
 from resonate.errors import ResonateStoreError
 from resonate.protocol import (
+    Acquired,
     Claimed,
     ClaimTask,
     CompleteTask,
@@ -39,6 +40,7 @@ from resonate.protocol import (
     DeleteSchedule,
     DeliveryFailed,
     DropTask,
+    Fenced,
     GetPromise,
     GetSchedule,
     Heartbeat,
@@ -55,6 +57,7 @@ from resonate.protocol import (
     SearchSchedules,
     SettlePromise,
     Subscribe,
+    Suspended,
     TakeOver,
     TaskRecord,
 )
@@ -246,6 +249,8 @@ def shown(answer: Any, now: int | None = None) -> Any:
         if now is not None and plain["state"] == "INIT" and plain["expires_at"] <= now:
             plain["expires_at"] = 0  # it may be sent at once
         return plain
+    if isinstance(answer, (Acquired, Fenced, Suspended)):
+        return [type(answer).__name__, *(shown(getattr(answer, field.name)) for field in fields(answer))]
     if isinstance(answer, Claimed):
         return ["claimed", shown(answer.root), shown(answer.leaf), tuple(answer.lease)]
     if isinstance(answer, list):
@@ -258,14 +263,17 @@ def shown(answer: Any, now: int | None = None) -> Any:
 
 
 class Page:
-    """A page of a search; the cursors of two stores may differ."""
+    """A page of a search; the cursors of two stores may differ, where they are no ids."""
 
-    def __init__(self, records: list[Any], cursor: int | None) -> None:
+    def __init__(self, records: list[Any], cursor: Any) -> None:
         self.records = records
         self.cursor = cursor
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Page) and (self.records, self.cursor is None) == (other.records, other.cursor is None)
+        return isinstance(other, Page) and (self.records, self.place()) == (other.records, other.place())
+
+    def place(self) -> Any:
+        return self.cursor if isinstance(self.cursor, str) else self.cursor is None
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -294,6 +302,7 @@ class Walk:
         self.pruned: set[str] = set()
         self.cursors: tuple[int | None, int | None] = (None, None)
         self.met: Counter[tuple[str, str]] = Counter()
+        self.weights: dict[str, float] = WEIGHTS
         self.is_ahead = False
         self.agree("the first deadline", [CreatePromise("first", self.now + 1)])  # from now on the memory answers ahead as a file does
 
@@ -311,14 +320,14 @@ class Walk:
             self.compare_states()
 
     def operation(self, *, second: bool = True) -> None:
-        kind = self.chance.choices(list(WEIGHTS), weights=list(WEIGHTS.values()))[0]
+        kind = self.chance.choices(list(self.weights), weights=list(self.weights.values()))[0]
         operation = getattr(self, kind)()
         if operation is not None:
             self.agree("call", [operation], second=second)
 
     def several(self) -> None:
         """Several operations in one call."""
-        kinds = self.chance.choices(list(WEIGHTS), weights=list(WEIGHTS.values()), k=self.chance.choice((2, 3, 6)))
+        kinds = self.chance.choices(list(self.weights), weights=list(self.weights.values()), k=self.chance.choice((2, 3, 6)))
         asked = [operation for kind in kinds if kind != "Prune" and (operation := getattr(self, kind)()) is not None]
         self.agree("call", asked, second=False)
 
@@ -404,7 +413,7 @@ class Walk:
                 answer.sort()
                 other.sort()
                 self.forget(set(answer))
-            if isinstance(answer, Page) and isinstance(other, Page):
+            if isinstance(answer, Page) and isinstance(other, Page) and not isinstance(answer.cursor or other.cursor, str):
                 self.cursors = answer.cursor, other.cursor
             if answer != other:
                 raise Divergence(self.told(f"{how} {operation}", answer, other))
@@ -665,9 +674,9 @@ WEIGHTS = {"CreatePromise": 15, "CreateLeased": 7, "TakeOver": 3, "Prune": 0.5, 
            "SearchSchedules": 1}  # fmt: skip
 
 
-def walk(seed: int, steps: int) -> Counter[tuple[str, str]]:
+def walk(seed: int, steps: int, kind: Callable[[int], Walk] = Walk) -> Counter[tuple[str, str]]:
     """Walk so many steps; gives what was met. Raises `Divergence`."""
-    made = Walk(seed)
+    made = kind(seed)
     try:
         for _ in range(steps):
             made.step()
@@ -677,14 +686,14 @@ def walk(seed: int, steps: int) -> Counter[tuple[str, str]]:
         made.close()
 
 
-def walks(seeds: range, steps: int) -> Counter[tuple[str, str]]:
+def walks(seeds: range, steps: int, kind: Callable[[int], Walk] = Walk) -> Counter[tuple[str, str]]:
     """Several walks, one after the other."""
     met: Counter[tuple[str, str]] = Counter()
     for seed in seeds:
-        met += walk(seed, steps)
+        met += walk(seed, steps, kind)
     return met
 
 
-def not_met(met: Counter[tuple[str, str]]) -> list[tuple[str, str]]:
+def not_met(met: Counter[tuple[str, str]], rows: dict[str, set[str]] = ROWS) -> list[tuple[str, str]]:
     """What walks should have met and have not."""
-    return sorted({(kind, answer) for kind, answers in ROWS.items() for answer in answers} - met.keys())
+    return sorted({(kind, answer) for kind, answers in rows.items() for answer in answers} - met.keys())

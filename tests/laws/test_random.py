@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import agreement
+import fenced_agreement
 import pytest
 from benches import DEFAULT, START_MS, Bench, code_of, shown
 from model import Fields, Model, Refused
@@ -349,3 +350,8 @@ def test_a_planted_fault_of_the_file_is_found(plant: Callable[[pytest.MonkeyPatc
     with pytest.raises(agreement.Divergence, match=r"seed \d+, step \d+: ") as found:
         agreement.walks(range(10), 1_000)
     assert len(str(found.value)) < 4_000
+
+
+def test_the_stores_agree_on_fenced_tasks_too() -> None:
+    """The same with the operations of both generations on the same promises."""
+    assert agreement.not_met(agreement.walks(range(4), 1_500, fenced_agreement.FencedWalk), fenced_agreement.ROWS) == []
