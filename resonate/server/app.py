@@ -56,7 +56,7 @@ class Application:
             return
         place = self._stream_place(scope, path)
         if isinstance(place, str):
-            await self._stream(place, receive, send)
+            await self._stream(place, scope["state"]["abort"], receive, send)
             return
         await self._send(send, place or await self._reply(scope, path, headers, receive))
 
@@ -124,7 +124,7 @@ class Application:
         group, _, own_id = place.partition("/")
         return place if group and own_id else Reply(400, "invalid request\n")
 
-    async def _stream(self, place: str, receive: Receive, send: Send) -> None:
+    async def _stream(self, place: str, abort: Callable[[], None], receive: Receive, send: Send) -> None:
         group, _, own_id = place.partition("/")
         stream = self._office.open(unquote(group), unquote(own_id))
         headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), self._version]
@@ -132,13 +132,13 @@ class Application:
         if stream is not None:
             listener = asyncio.ensure_future(_wait_for_end(receive, stream))
             try:
-                await self._send_messages(stream, send)
+                await self._send_messages(stream, abort, send)
             finally:
                 listener.cancel()
                 self._office.close(stream)
         await send({"type": "http.response.body"})
 
-    async def _send_messages(self, stream: Stream, send: Send) -> None:
+    async def _send_messages(self, stream: Stream, abort: Callable[[], None], send: Send) -> None:
         while not stream.is_closed:
             await stream.changed.wait()
             stream.changed.clear()
@@ -149,6 +149,7 @@ class Application:
                         await send({"type": "http.response.body", "body": b"data: " + text + b"\n\n", "more_body": True})
                 except TimeoutError:  # whoever is there reads nothing any more
                     self._office.failed(message)
+                    abort()
                     return
 
 
@@ -165,11 +166,11 @@ async def _read_body(headers: Mapping[str, str], receive: Receive) -> bytes | Re
         return _TOO_LONG
     try:
         async with asyncio.timeout(BODY_TIME_LIMIT_S):
-            message = await receive()
-            body: bytes = message.get("body", b"")
-            while message.get("more_body"):
+            body, is_whole = b"", False
+            while not is_whole:
                 message = await receive()
                 body += message.get("body", b"")
+                is_whole = not message.get("more_body", False)
                 if len(body) > BODY_LIMIT:
                     return _TOO_LONG
     except TimeoutError:

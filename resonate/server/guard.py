@@ -31,6 +31,7 @@ class GuardedProtocol(_protocol()):  # type: ignore[misc]
     def connection_made(self, transport: asyncio.Transport) -> None:
         """A client has connected: its first request is due."""
         super().connection_made(transport)
+        self.app_state = {**self.app_state, "abort": transport.abort}  # how the application ends a connection that takes nothing
         self._deadline = self.loop.call_later(HEAD_TIME_LIMIT_S, transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
