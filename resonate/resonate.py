@@ -32,6 +32,7 @@ from resonate.observers import Observers, Subscription
 from resonate.options import Options, check_option
 from resonate.protocol import (
     EVENT_BUFFER_LIMIT,
+    REQUEST_TIMEOUT_S,
     STOP_TIMEOUT_S,
     TAKEN_OVER,
     TIMEOUT_LIMIT_MS,
@@ -117,7 +118,7 @@ class Resonate:
         self._shared = _Shared(
             _backend(store), registry or Registry(), dependencies or Dependencies(), pid or uuid.uuid4().hex, group, ttl,
             min(WORKERS_LIMIT, workers or os.cpu_count() or 1), message_source, encoder_for(encoder),
-            logging.getLevelNamesMapping()[log_level.upper()] if isinstance(log_level, str) else log_level,
+            _level(log_level),
         )  # fmt: skip
         self._options = Options(target=group)  # whoever takes a run over belongs to the group that it was launched in
 
@@ -163,7 +164,7 @@ class Resonate:
         >>> Resonate.remote(host="http://localhost:8001")
         Resonate(on http://localhost:8001, not asked yet, group='default', 0 functions)
         """
-        store = RemoteStore(host, store_port, auth, protocol=protocol, message_source_port=message_source_port)
+        store = RemoteStore(host, store_port, auth, protocol=protocol, message_source_port=message_source_port, log_level=_level(log_level))
         return cls(
             dependencies=dependencies, group=group, log_level=log_level, pid=pid, registry=registry, store=store, ttl=ttl,
             workers=workers, encoder=encoder,
@@ -209,6 +210,11 @@ class Resonate:
     def where(self) -> tuple[str, str]:
         """Where promises live: the kind of place (`memory`) and how it is called."""
         return self._shared.store.where
+
+    def reach(self, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
+        """Ask the server whether it is there. `StoreUnavailable` says why not; promises in this process or in a file are always there."""
+        if isinstance(self._shared.store, RemoteStore):
+            self._shared.store.reach(timeout_s)
 
     def start(self) -> None:
         """Begin to work. Launching anything does it too; starting twice is starting once."""
@@ -686,6 +692,11 @@ class _Registering(Protocol):
     """`register(name=..., version=...)`, which waits for its function."""
 
     def __call__[**P, R](self, func: Callable[P, R], /) -> Function[P, R]: ...
+
+
+def _level(log_level: int | str) -> int:
+    """A level by its name; NOTSET for what is none, which is refused elsewhere."""
+    return logging.getLevelNamesMapping().get(log_level.upper(), logging.NOTSET) if isinstance(log_level, str) else log_level
 
 
 def _backend(store: LocalStore | RemoteStore | Store | None) -> Backend:

@@ -152,7 +152,11 @@ class Follower:
         """The run with this id, from a snapshot of the store where it is not followed yet; None when there is no such run."""
         self.pump()
         followed = self.runs.get(run_id)
-        return followed if followed is not None and followed.model.root is not None else self._refresh(run_id)
+        if followed is None or followed.model.root is None:
+            followed = self._refresh(run_id)
+        if followed is not None and not followed.model.settled:
+            self.client.follow(followed.model.run_id)  # others may work on it, or on a part of it
+        return followed
 
     def _refresh(self, run_id: str) -> Followed | None:
         events = self.client.snapshot(run_id)

@@ -22,7 +22,8 @@ from resonate.errors import ResonateError
 from resonate_notebook import runs, session, verbs
 from resonate_notebook.arguments import Line, Mistake, Word, read_arguments, suggest
 
-NUMBERS: Final = frozenset({"--version", "--timeout"})
+NUMBERS: Final = frozenset({"--version", "--port", "--timeout"})
+WHOLE: Final = frozenset({"--version", "--port"})
 CALLS: Final = frozenset({"run", "begin_run", "rpc", "begin_rpc", "detached", "lfc", "lfi", "rfc", "rfi"})
 
 
@@ -38,10 +39,16 @@ class Verb:
 
 VERBS: Final = {
     "connect": Verb(
-        "connect local [--db FILE] [--durability full|fast]",
+        "connect local [--db FILE] [--durability full|fast] | remote URL [--group G] [--protocol P] | dev [--port N] [--db FILE]",
         'connect("local", db="runs.db")',
         verbs.connect,
-        {"--db FILE": "keep runs in this file", "--durability D": "`full` survives a power cut, `fast` a killed kernel"},
+        {
+            "--db FILE": "keep runs in this file",
+            "--durability D": "`full` survives a power cut, `fast` a killed kernel",
+            "--group G": "the group of workers that this kernel belongs to",
+            "--protocol P": "`legacy` or `current`; else it is found out",
+            "--port N": "of the development server",
+        },
     ),
     "status": Verb("status", "status()", verbs.status),
     "register": Verb(
@@ -56,6 +63,12 @@ VERBS: Final = {
         'run("demo.1", "pipeline", days=31)',
         verbs.run,
         {"--new": "when the id is taken, start ID-2, ID-3, ... afresh", "--version N": "an earlier version of the function"},
+    ),
+    "rpc": Verb(
+        "rpc ID FUNCTION [VALUE | NAME=VALUE] ... [--target GROUP] [--version N]",
+        'rpc("report.7", "build_report", month=7)',
+        verbs.rpc,
+        {"--target GROUP": "the group whose workers are asked", "--version N": "an earlier version of the function"},
     ),
     "attach": Verb("attach ID", 'attach("demo.1")', verbs.attach),
     "ps": Verb("ps", "ps()", verbs.ps),
@@ -136,8 +149,8 @@ class Request:
 
     def _number(self, name: str, word: Word) -> Any:
         value = self.line.evaluate(word, self.namespace)
-        if not isinstance(value, (int, float)) or (name == "--version" and not isinstance(value, int)):
-            raise self.line.mistake(f"`{name}` is a{' whole' * (name == '--version')} number.", word)
+        if not isinstance(value, (int, float)) or (name in WHOLE and not isinstance(value, int)):
+            raise self.line.mistake(f"`{name}` is a{' whole' * (name in WHOLE)} number.", word)
         return value
 
     def take(self, about: str, what: str) -> str:
@@ -216,8 +229,10 @@ class ResonateMagics(Magics):
 
     def _connect(self, request: Request) -> None:
         where = request.take("where", "a place")
+        url = request.take("url", "the server's address") if where == "remote" else ""
         request.nothing_more()
-        runs.say(verbs.connect(where, request.options.get("--db"), request.options.get("--durability", "full")))
+        given = {name.removeprefix("--"): value for name, value in request.options.items()}
+        runs.say(verbs.connect(where, url=url, **given))
 
     def _retry(self, request: Request) -> runs.Run:
         run_id = request.take("id", "a run's id")
@@ -249,6 +264,14 @@ class ResonateMagics(Magics):
         version = request.options.get("--version", 0)
         run, told = verbs.launch(run_id, function, args, kwargs, new="--new" in request.options, version=version)
         return run.launched(told)
+
+    def _rpc(self, request: Request) -> runs.Run:
+        run_id = request.take("id", "an id and a function")
+        function = request.take("function", "a function")
+        args, kwargs, places = read_arguments(request.line, request.words, request.namespace)
+        request.places |= places
+        given = {name.removeprefix("--"): value for name, value in request.options.items()}
+        return verbs.ask(run_id, function, args, kwargs, **given).launched("")
 
     def _attach(self, request: Request) -> runs.Run:
         run_id = request.take("id", "an id")
@@ -382,7 +405,7 @@ def _candidates(shell: InteractiveShell, words: list[str], word: str, token: str
     if word.startswith("-"):
         return [*options, "-h"]
     if verb == "connect":
-        return ["local"]
+        return list(verbs.WHERES) if index == 1 else []
     if verb == "config":
         key = word.partition("=")[0]
         values = {"render": list(session.RENDERS), "stable": ["1", "0"]}
@@ -396,13 +419,13 @@ def _candidates(shell: InteractiveShell, words: list[str], word: str, token: str
     match verb, index:
         case "register", _:
             return [name for name, value in shell.user_ns.items() if inspect.isfunction(value) and not name.startswith("_")]
-        case ("run" | "attach" | "tree" | "wait"), 1:
+        case (("run" | "attach" | "tree" | "wait"), 1):
             return [run_id for run_id, _ in known]
         case "retry", 1:
             return [run_id for run_id, followed in known if followed.model.settled]
         case "cancel", 1:
             return [run_id for run_id, followed in known if not followed.model.settled]
-        case ("resolve" | "reject"), 1:
+        case (("resolve" | "reject"), 1):
             return waiting
         case "run", 2:
             return list(registered)

@@ -306,4 +306,3 @@ def failed_at(session: Session, node: Node) -> str:
         return ""
     file, line, code = frames[-1]
     return f"{session.place(file)}, line {line}" + (f": {code.strip()}" if code else "")
-

@@ -8,17 +8,19 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from IPython.core.getipython import get_ipython
 
 from resonate import Resonate
+from resonate.registry import Registry
 from resonate_notebook import actions
 from resonate_notebook.live import Follower, Settings, choose_mode
+from resonate_notebook.places import Place, open_place
 
-QUIET: Final = "CRITICAL"
-"""What becomes of calls is drawn; lines of a log would land in random cells."""
+if TYPE_CHECKING:
+    from resonate.server import DevelopmentServer
+
 UNFINISHED_SHOWN_MAX: Final = 100
 RENDERS: Final = ("auto", "widget", "svg", "text", "off")
 
@@ -29,9 +31,10 @@ class Session:
     def __init__(self) -> None:
         wanted = os.environ.get("RESONATE_NOTEBOOK_RENDER", "auto").lower()
         self.settings = Settings(render=wanted if wanted in RENDERS else "auto")
-        self.file: tuple[Path, str] | None = None
-        """The file of promises and its durability; None for memory."""
-        self._begin(Resonate.local(log_level=QUIET))
+        self.connected_to = Place()
+        self.server: DevelopmentServer | None = None
+        """The development server that was started here."""
+        self._begin(open_place(self.connected_to, Registry()).client)
         self.shell = get_ipython()
         self.cells = 0  # How many have begun; `execution_count` stands still where a client stores no history, as nbval's.
         if self.shell is not None:
@@ -43,21 +46,23 @@ class Session:
         self.client = client
         self.follower = Follower(client, self.settings, detail=actions.detail, answer=actions.answer)
 
-    def connect(self, db: str | None, durability: str) -> list[str]:
-        """Go over to a file of promises (or to memory, None), with the functions that are registered; the runs in memory that end here.
+    def connect(self, place: Place) -> list[str]:
+        """Go over to another place, with the functions that are registered; the runs in memory that end here.
 
-        When the file cannot be used, that is raised and everything stays as it was.
+        When the place cannot be used, that is raised and everything stays as it was.
         """
-        path = None if db is None else Path(db).expanduser().absolute()
-        client = Resonate.local(path=path, durability=durability, registry=self.client.registry, log_level=QUIET)
-        ended = [] if self.file is not None else list(self.client.unfinished())
+        connection = open_place(place, self.client.registry)
+        ended = list(self.client.unfinished()) if self.connected_to.kind == "memory" else []
         self.follower.close()
         self.client.stop()
-        self.file = None if path is None else (path, durability)
-        self._begin(client)
-        client.start()
-        for run_id in list(client.unfinished())[-UNFINISHED_SHOWN_MAX:]:
-            self.follower.follow(run_id)
+        if self.server is not None:
+            self.server.stop()
+        self.connected_to, self.server = place, connection.server
+        self._begin(connection.client)
+        self.client.start()
+        if place.kind == "file":  # what is on a server is everybody's
+            for run_id in list(self.client.unfinished())[-UNFINISHED_SHOWN_MAX:]:
+                self.follower.follow(run_id)
         return ended
 
     def _cell_begins(self, _info: object = None) -> None:
@@ -91,6 +96,8 @@ class Session:
                     self.shell.events.unregister(event, callback)
         self.follower.close()
         self.client.stop()
+        if self.server is not None:
+            self.server.stop()
 
 
 _current: Session | None = None

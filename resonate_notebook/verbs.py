@@ -21,6 +21,7 @@ from resonate_notebook import actions
 from resonate_notebook.arguments import Mistake, check_call, short_repr, signature_text, suggest
 from resonate_notebook.live import Followed
 from resonate_notebook.model import SETTLED
+from resonate_notebook.places import DEV_PORT, Place, told
 from resonate_notebook.runs import Run
 from resonate_notebook.session import RENDERS, Session, current
 from resonate_notebook.text import duration
@@ -31,7 +32,7 @@ NEW_IDS_MAX: Final = 10_000
 DURABILITIES: Final = ("full", "fast")
 LISTED_IDS_MAX: Final = 6
 UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-MEMORY: Final = "in memory (gone when the kernel stops)"
+WHERES: Final = ("local", "remote", "dev")
 
 
 class Told(str):
@@ -57,41 +58,75 @@ def cell_number(shell: Any) -> int:
 # ---- getting in --------------------------------------------------------------------------------------------------------------
 
 
-def connect(where: str = "local", db: str | None = None, durability: str = "full") -> Told:
+def connect(
+    where: str = "local", db: str | None = None, durability: str = "full", *, url: str = "", group: str = "default",
+    protocol: str | None = None, port: int = DEV_PORT,
+) -> Told:  # fmt: skip
     """Connect this kernel to a place where runs live.
 
     `local` keeps them in memory, with `--db FILE` in a file: there they outlive the kernel, and go on when it is connected again and their
     functions are registered. `--durability fast` is quicker and may lose the last moments at a power cut, never at a killed kernel.
+    `remote URL` is a Resonate Server of either generation, whose workers may be anywhere; this kernel is one of group `--group`. `dev` is a
+    small server of your own: the one that listens at `--port` already, or one that is started here and ends with this kernel.
     Connecting again to where the kernel is already changes nothing, so the cell may be run as often as you like.
 
         %resonate connect local --db runs.db
+        %resonate connect remote http://localhost:8001
+        %resonate connect dev
     """
-    if where != "local":
-        raise Mistake(f"There is no `{where}` to connect to.{suggest(where, ['local'])} Known: local.", "where")
-    if durability not in DURABILITIES:
-        raise Mistake(f"`durability` is one of {', '.join(DURABILITIES)}.{suggest(durability, DURABILITIES)}", "option:--durability")
+    place = _place_of(where, db, durability, url, group, protocol, port)
     session = current()
-    if (None if db is None else (Path(db).expanduser().absolute(), durability)) == session.file:
+    if place == session.connected_to:
         return status()
-    is_new = db is not None and not Path(db).expanduser().exists()
+    is_new = place.kind == "file" and place.path is not None and not place.path.exists()
     try:
-        ended = session.connect(db, durability)
-    except ResonateStoreError as error:
-        raise Mistake(f"{error.mesg} Still connected as before: {session.client.where[1]}.", "option:--db") from error
+        ended = session.connect(place)
+    except (ResonateStoreError, OSError, ImportError, ValueError) as error:
+        raise _not_connected(session, place, error) from error
     lines = [str(status()).replace("(durable", "(new, durable") if is_new else str(status())]
     if ended:
         lines.append(f"What was in memory has ended: {_listed(ended)}.")
+    return Told("\n".join([*lines, *(_unfinished_text(session) if place.kind == "file" else ())]))
+
+
+def _place_of(where: str, db: str | None, durability: str, url: str, group: str, protocol: str | None, port: int) -> Place:
+    if where not in WHERES:
+        raise Mistake(f"There is no `{where}` to connect to.{suggest(where, WHERES)} Known: {', '.join(WHERES)}.", "where")
+    if durability not in DURABILITIES:
+        raise Mistake(f"`durability` is one of {', '.join(DURABILITIES)}.{suggest(durability, DURABILITIES)}", "option:--durability")
+    path = None if db is None else Path(db).expanduser().absolute()
+    if where == "dev":
+        return Place("dev", path, durability, group=group, protocol=protocol, port=port)
+    if where == "local":
+        return Place() if path is None else Place("file", path, durability)
+    if protocol not in (None, "legacy", "current"):
+        raise Mistake(f"`protocol` is legacy or current.{suggest(protocol, ['legacy', 'current'])}", "option:--protocol")
+    if not url:
+        raise Mistake("`remote` needs the server's address: `%resonate connect remote http://localhost:8001`", "end")
+    return Place("remote", url=url if "://" in url else f"http://{url}", group=group, protocol=protocol)
+
+
+def _not_connected(session: Session, place: Place, error: Exception) -> Mistake:
+    still = f"Still connected as before: {session.client.where[1]}."
+    why = str(getattr(error, "mesg", "") or error)
+    if place.kind == "remote":
+        why = why.partition(" Runs go on as soon")[0]
+        return Mistake(f"{why} {still}\nIs the server running? `%resonate connect dev` starts one here.", "url")
+    return Mistake(f"{why.rstrip('.')}. {still}", "option:--db" if place.path is not None else "option:--port")
+
+
+def _unfinished_text(session: Session) -> list[str]:
+    """What waits for which function, once a file is opened."""
     unfinished = session.client.unfinished()
     known = {name for name, _, _ in session.client.registry.functions()}
     by_name: dict[str, list[str]] = {}
     for run_id, name in unfinished.items():
         if name not in known:
             by_name.setdefault(name, []).append(run_id)
-    if by_name:
-        waits = ", ".join(f"{_listed(ids)} wait{'s' * (len(ids) == 1)} for `{name}`" for name, ids in by_name.items())
-        lines.append(f"{len(unfinished)} run{'s' * (len(unfinished) != 1)} unfinished: {waits}")
-        lines.append("Register those functions and the runs go on.")
-    return Told("\n".join(lines))
+    if not by_name:
+        return []
+    waits = ", ".join(f"{_listed(ids)} wait{'s' * (len(ids) == 1)} for `{name}`" for name, ids in by_name.items())
+    return [f"{len(unfinished)} run{'s' * (len(unfinished) != 1)} unfinished: {waits}", "Register those functions and the runs go on."]
 
 
 def _listed(ids: list[str]) -> str:
@@ -110,7 +145,7 @@ def status() -> Told:
     runs = list(session.follower.runs.values())
     open_runs = [followed for followed in runs if not followed.model.settled]
     waiting = [node.id for followed in open_runs for node in list(followed.model.nodes) if node.state == "waiting"]
-    parts = [f"resonate · {_place(session)} · {functions} function{'s' * (functions != 1)}"]
+    parts = [f"resonate · {told(session.connected_to, session.client, session.server)} · {functions} function{'s' * (functions != 1)}"]
     if runs:
         calls = f", {len(waiting)} wait{'s' * (len(waiting) == 1)} for you ({', '.join(waiting[:3])})" if waiting else ""
         going = f"{len(open_runs)} run{'s' * (len(open_runs) != 1)} going on{calls}"
@@ -121,10 +156,6 @@ def status() -> Told:
     if session.follower.trouble:
         parts.append(f"the picture met an error ({session.follower.trouble}); the log of `resonate_notebook` has it")
     return Told(" · ".join(parts))
-
-
-def _place(session: Session) -> str:
-    return MEMORY if session.file is None else f"{session.file[0].name} (durable: {session.file[1]})"
 
 
 def config(**settings: Any) -> Told:
@@ -324,6 +355,30 @@ def launch(
     except TypeError as error:  # An argument that cannot be stored; the text names the path to it.
         raise Mistake(f"{error}", "arguments") from error
     return Run(session, run_id, handle), "" if existing is None else _existing_text(session, existing)
+
+
+def rpc(id: str, function: str, /, *args: Any, **kwargs: Any) -> Run:
+    """Ask any worker of a group to do a run, and follow it from here.
+
+    The function need not be registered in this kernel; a worker of the group must know it. `--target GROUP` is the group (this kernel's
+    own without it), `--version N` an earlier function. Everything else is as with `run`.
+
+        run = %resonate rpc report.7 build_report month=7 --target reports
+    """
+    return ask(id, function, list(args), kwargs)
+
+
+def ask(id: str, function: str, args: list[Any], kwargs: dict[str, Any], *, target: str | None = None, version: int = 0) -> Run:
+    """What `rpc` does, with its options."""
+    session = current()
+    if not id.strip():
+        raise Mistake("A run needs an id, for example `demo.1`.", "id")
+    try:
+        handle = session.client.options(target=target, version=version).begin_rpc(id, function, *args, **kwargs)
+    except TypeError as error:  # An argument that cannot be stored; the text names the path to it.
+        raise Mistake(f"{error}", "arguments") from error
+    session.follower.follow(id)
+    return Run(session, id, handle)
 
 
 def _unknown_function(session: Session, function: str | Callable[..., Any], version: int) -> Mistake:

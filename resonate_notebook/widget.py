@@ -85,4 +85,3 @@ def read_typed(text: str) -> Any:
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
     return text
-

@@ -42,6 +42,8 @@ class Line:
         self._is_tried = False  # just now, by somebody
         self._is_refused = False
         self.is_stopped = False
+        self.log_level = logging.NOTSET
+        """What is below it is not said."""
         self.on_refused: Callable[[StoreUnavailable], None] = lambda error: None
 
     @property
@@ -75,16 +77,16 @@ class Line:
         with self._changed:
             if self.trouble is not None:
                 self.trouble, self._failures, self._is_tried, self._is_refused = None, 0, False, False
-                logger.warning("%s answers again; what has waited goes on", self._url)
+                self._say("%s answers again; what has waited goes on")
                 self._changed.notify_all()
 
-    def failed(self, why: str) -> None:
-        """Nobody answered."""
+    def failed(self, why: str, *, is_told: bool = False) -> None:
+        """Nobody answered; `is_told` says that whoever tried will hear of it."""
         with self._changed:
             if self.trouble is not None and not self._is_tried:
                 return  # it was sent before that was known
-            if self.trouble is None:
-                logger.warning("%s cannot be asked: %s. Runs wait, and go on as soon as it answers.", self._url, why)
+            if self.trouble is None and not is_told:
+                self._say("%s cannot be asked: %s. Runs wait, and go on as soon as it answers.", why)
             self.trouble = StoreUnavailable(
                 f"{self._url} cannot be asked: {why}. Runs go on as soon as it answers. Is a server started there? "
                 "`python -m resonate dev` starts one."
@@ -110,6 +112,10 @@ class Line:
         with self._changed:
             self._is_tried = False
             self._changed.notify_all()
+
+    def _say(self, text: str, *more: str) -> None:
+        if self.log_level <= logging.WARNING:
+            logger.warning(text, self._url, *more)
 
     def _pause_s(self) -> float:
         if self._policy is not None:

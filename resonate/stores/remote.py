@@ -114,7 +114,7 @@ class RemoteStore:
     def __init__(
         self, host: str | None = None, port: str | int | None = None, auth: Credentials = None, encoder: Encoder | None = None,
         timeout: float | tuple[float, float] = REQUEST_TIMEOUT_S, retry_policy: RetryPolicy | None = None, *,
-        protocol: str | None = None, message_source_port: str | int | None = None,
+        protocol: str | None = None, message_source_port: str | int | None = None, log_level: int = logging.NOTSET,
     ) -> None:  # fmt: skip
         if protocol not in (None, "legacy", "current"):
             raise ValueError(f"protocol must be `legacy` or `current`, got {protocol!r}")
@@ -130,7 +130,7 @@ class RemoteStore:
         self._protocol: ServerProtocol | None = self._client(protocol) if protocol is not None else None
         self._is_greeted = False
         self._line = Line(self._connections.url, retry_policy)
-        self._line.on_refused = self._tell_refused
+        self._line.on_refused, self._line.log_level = self._tell_refused, log_level
         self._threads = IoThreads(REMOTE_THREADS_LIMIT)
         self._queue: deque[_Job] = deque()  # posted, and taken by nobody yet
         self._timers = Timers("resonate-remote")
@@ -211,7 +211,13 @@ class RemoteStore:
         lost = self._line.trouble or StoreUnavailable(f"{self.url} has not answered")
         return [answers.get(place, lost) for place in range(len(operations))]
 
-    def _call(self, operation: Operation) -> Any:
+    def reach(self, limit_s: float) -> None:
+        """Ask the server for anything. Raises `StoreUnavailable` when there is no answer within `limit_s`, or the wrong one."""
+        answer = self._call(GetPromise("x"), limit_s)
+        if isinstance(answer, StoreUnavailable):
+            raise answer
+
+    def _call(self, operation: Operation, limit_s: float = FOREGROUND_LIMIT_S) -> Any:
         done = threading.Event()
         answers: list[Any] = []
 
@@ -220,7 +226,7 @@ class RemoteStore:
             done.set()
 
         job = self._job(operation, deliver)
-        patience = _Impatience(time.monotonic() + (FOREGROUND_LIMIT_S if not self._line.is_stopped else 0.0))
+        patience = _Impatience(time.monotonic() + (limit_s if not self._line.is_stopped else 0.0))
         try:
             self._advance(job, None, patience)
         except Impatient:
@@ -336,7 +342,7 @@ class RemoteStore:
                 body = self._read(request, response.status, response.kind, response.body)
             except Unreachable as error:
                 was_sent = was_sent or error.was_sent
-                self._line.failed(str(error))
+                self._line.failed(str(error), is_told=patience.until is not None)
             except Refused as error:
                 self._line.refused(str(error))
             except (Busy, RemoteProtocolError) as error:

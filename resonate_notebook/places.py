@@ -1,0 +1,93 @@
+"""Where runs can live, as a kernel connects to it: memory, a file, a server somewhere, a development server that is started or found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from resonate import Resonate
+from resonate.errors import StoreUnavailable
+from resonate.registry import Registry
+
+if TYPE_CHECKING:
+    from resonate.server import DevelopmentServer
+
+QUIET: Final = "CRITICAL"
+"""What becomes of calls is drawn; lines of a log would land in random cells."""
+REACH_LIMIT_S: Final = 3.0
+FOUND_LIMIT_S: Final = 0.5
+DEV_PORT: Final = 8001
+
+
+class Place(NamedTuple):
+    """One place: `kind` is memory, file, remote or dev. The same place given twice is equal."""
+
+    kind: str = "memory"
+    path: Path | None = None
+    durability: str = "full"
+    url: str = ""
+    group: str = "default"
+    protocol: str | None = None
+    port: int = DEV_PORT
+
+
+class Connection(NamedTuple):
+    """A client of a place, and the development server that was started for it."""
+
+    client: Resonate
+    server: DevelopmentServer | None = None
+
+
+def open_place(place: Place, registry: Registry) -> Connection:
+    """A client of a place, with the functions of a registry; it is not started. Raises `StoreUnavailable`, `StoreDamaged` or OSError."""
+    if place.kind == "remote":
+        return Connection(_remote(place.url, place, registry, REACH_LIMIT_S))
+    if place.kind == "dev":
+        return _development(place, registry)
+    return Connection(Resonate.local(path=place.path, durability=place.durability, registry=registry, log_level=QUIET))
+
+
+def _remote(url: str, place: Place, registry: Registry, limit_s: float) -> Resonate:
+    given: Any = {"host": url, "group": place.group, "registry": registry, "log_level": QUIET, "protocol": place.protocol}
+    if urlsplit(url).port is not None:
+        given["store_port"] = urlsplit(url).port  # what was typed counts more than the environment
+    client = Resonate.remote(**given)
+    try:
+        client.reach(limit_s)
+    except StoreUnavailable:
+        client.stop()
+        raise
+    return client
+
+
+def _development(place: Place, registry: Registry) -> Connection:
+    """The server that listens at the port already, or one that is started here and ends with this kernel."""
+    url = f"http://127.0.0.1:{place.port}"
+    try:
+        return Connection(_remote(url, place, registry, FOUND_LIMIT_S))
+    except StoreUnavailable:
+        pass  # most likely nobody listens there; if somebody else does, starting says so
+    from resonate.server import DevelopmentServer
+
+    server = DevelopmentServer(port=place.port, db=place.path, durability=place.durability).start()
+    try:
+        return Connection(_remote(server.url, place, registry, REACH_LIMIT_S), server)
+    except BaseException:
+        server.stop()
+        raise
+
+
+def told(place: Place, client: Resonate, server: DevelopmentServer | None) -> str:
+    """The place in words."""
+    if place.kind == "memory":
+        return "in memory (gone when the kernel stops)"
+    if place.kind == "file" and place.path is not None:
+        return f"{place.path.name} (durable: {place.durability})"
+    spoken = client.where[1].rpartition(", ")[2]
+    group = f" · group {place.group}"
+    if place.kind == "remote":
+        return f"{place.url} ({spoken}){group}"
+    url = urlsplit(f"http://127.0.0.1:{place.port}" if server is None else server.url)
+    how = "found there" if server is None else f"started here, {server.where}"
+    return f"development server on {url.netloc} ({how}) · {spoken}{group}"
