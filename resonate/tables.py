@@ -343,11 +343,11 @@ class Tables:
 
     def forget_run(self, origin: str) -> None:
         """Keep nothing any more of a run that is over, and of which nothing is pending."""
+        self.tasks.pop(fenced_id(origin), None)
         for promise_id in self._descendants.pop(origin, ()):
             record = self.promises.pop(promise_id)
             self._forget_branch(record)
             self.tasks.pop(f"__invoke:{promise_id}", None)
-            self.tasks.pop(fenced_id(promise_id), None)
             if record.lineage is not None:
                 self.tasks.pop(f"__resume:{record.lineage.root}:{promise_id}", None)
 

@@ -36,7 +36,7 @@ IN_ORDER = "SELECT * FROM promises WHERE id > ? AND instr(body, ?) ORDER BY id"
 FENCED_IN_ORDER = "SELECT * FROM tasks WHERE id > '__execute:' || ? AND id < '__execute;' ORDER BY id"  # `;` is what comes after `:`
 FORGET = (
     "DELETE FROM tasks WHERE id IN (SELECT '__invoke:' || id FROM promises WHERE origin = ?)",
-    "DELETE FROM tasks WHERE id IN (SELECT '__execute:' || id FROM promises WHERE origin = ?)",
+    "DELETE FROM tasks WHERE id = '__execute:' || ?",  # a promise that has a fenced task is a run of its own
     "DELETE FROM branches WHERE id IN (SELECT id FROM promises WHERE origin = ?)",
     "DELETE FROM promises WHERE origin = ?",
 )

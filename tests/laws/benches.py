@@ -6,6 +6,7 @@ pass while the store is not looking (a store with a thread of its own may look a
 
 from __future__ import annotations
 
+import json
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from resonate.clocks import StepClock
 from resonate.errors import ResonateStoreError
 from resonate.stores import LocalStore
 from resonate.stores.sqlite import SqliteStore
+from resonate.wire import current_requests
 
 START_MS = 1_767_225_600_000
 """Midnight of Thursday, 1 January 2026, UTC: where simulated time begins."""
@@ -140,6 +142,15 @@ class Bench(ABC):
         """The task that the only new message names."""
         (message,) = self.messages()
         return message["task"]
+
+    # ---- operations as they are, for what has no face ----------------------------------------------------------------------------------
+
+    def ask(self, operation: Any) -> Any:
+        """What an operation is answered with; a refusal is raised."""
+        (answer,) = self.store.call((operation,))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def sent(self) -> list[tuple[str, int]]:
         """(id, counter) of each task that was sent since the last look."""
@@ -273,10 +284,23 @@ class SharedBench(FileBench):
         self.folder.cleanup()
 
 
+class CurrentWireBench(MemoryBench):
+    """`MemoryBench`, whose operations and answers go through the JSON of the current protocol."""
+
+    def ask(self, operation: Any) -> Any:
+        """The same, asked as a client asks a server."""
+        body = json.dumps(current_requests.write_request(operation, "7"))
+        status, envelope = current_requests.answer(body, super().ask)
+        assert envelope["head"] == {"corrId": "7", "status": status, "version": "2026-04-01"}
+        return current_requests.read_answer(operation, "7", json.loads(json.dumps(envelope)))
+
+
 STORES: dict[str, type[Bench]] = {
     "memory": MemoryBench, "memory, put away": ForgetfulBench, "file": FileBench, "file, loaded at each turn": LoadingBench,
     "file, shared": SharedBench,
 }  # fmt: skip
+FENCED_STORES = STORES | {"memory, through the current wire": CurrentWireBench}
+"""Those that the laws of fenced tasks are about."""
 
 
 # ---- how laws read an answer ---------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from benches import FEATURES, STORES, Bench
+from benches import FEATURES, FENCED_STORES, STORES, Bench
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -22,5 +22,13 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         if feature in kind.lacks:
             pytest.skip(f"{request.param}: {kind.lacks[feature]}")
     made = kind()
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=FENCED_STORES)
+def fenced(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """A fresh, empty store that is asked for operations on fenced tasks."""
+    made = FENCED_STORES[request.param]()
     yield made
     made.close()
