@@ -621,8 +621,8 @@ class Machine(FencedTasks):
 
     def _fire(self, due: int, schedule_id: str, now: int) -> None:
         schedule = self.schedules.get(schedule_id)
-        if schedule is None or schedule.next_run != due:
-            return  # deleted, or deleted and made anew
+        if schedule is None or schedule.next_run != due or schedule.last_run == due:
+            return  # deleted, or deleted and made anew; or another process has fired it, for the last time
         if schedule.is_fenced:
             self._fire_fenced(schedule, due, now)
             return

@@ -403,8 +403,7 @@ class Tables:
             return
         self._schedules_made = max(self._schedules_made, record.number + 1)
         self.schedules[schedule_id] = record
-        if record.next_run != record.last_run:  # else there is no further time
-            heapq.heappush(self._schedule_heap, (record.next_run, schedule_id))
+        heapq.heappush(self._schedule_heap, (record.next_run, schedule_id))
 
 
 def number_of(record: PromiseRecord) -> int:

@@ -407,7 +407,7 @@ def test_the_heaps_stay_in_proportion_to_what_is_alive() -> None:
 
 
 def test_a_schedule_that_is_over_is_not_begun_again() -> None:
-    """Whoever loads a schedule of which the last time has been leaves it so, also where its promise was pruned."""
+    """Whoever loads a schedule of which the last time has been leaves it so, also who knew it before, and where its promise was pruned."""
 
     def once(cron: str, after: int) -> int:
         if after >= 10:
@@ -416,14 +416,16 @@ def test_a_schedule_that_is_over_is_not_begun_again() -> None:
 
     machine = Machine(once)
     machine.apply(CreateSchedule("s", "", "p", 5), 0)
+    another, third = Machine(once), Machine(once)
+    third.install_schedule("s", machine.schedules["s"])
     machine.tick(10)
     machine.tick(20)
     assert machine.apply(Prune(20), 20) == ["p"]
-    another = Machine(once)
-    another.install_schedule("s", machine.schedules["s"])
-    another.tick(30)
-    assert another.promises == {}
-    assert another.next_due() is None
+    for each in (another, third):
+        each.install_schedule("s", machine.schedules["s"])
+        each.tick(30)
+        assert each.promises == {}
+        assert each.next_due() is None
 
 
 def test_what_was_pruned_is_not_put_away() -> None:
