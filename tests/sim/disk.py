@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from resonate.errors import ResonateStoreError
 from resonate.machine import Machine
-from resonate.protocol import CallbackRecord, Operation, PromiseRecord, ScheduleRecord, TaskRecord
+from resonate.protocol import CallbackRecord, CreatePromise, Operation, PromiseRecord, ScheduleRecord, TaskRecord
 from resonate.stores import rows
 from resonate.stores.rows import Row
 from resonate.tables import OPEN, Changes
@@ -24,6 +24,7 @@ from tests.sim.laws import Table, Was
 
 if TYPE_CHECKING:
     from tests.sim.setups import Choices
+    from tests.sim.worker import Worker
 
 Key = tuple[str, Any]
 """A table, and what a row in it is found by."""
@@ -213,6 +214,20 @@ class Server:
         self.next_run = next_run
         self.resident_limit = resident_limit
         self.begin()
+
+    def enter(self, worker: Worker | None) -> None:
+        """A turn begins, for a worker or for nobody."""
+
+    def left(self, worker: Worker | None) -> None:
+        """A worker has ended."""
+
+    whose: Worker | None = None
+    """The worker in whose process the turn under way is, if the server is not a process of its own."""
+
+    def look(self, worker: Worker, create: CreatePromise) -> PromiseRecord | bool:
+        """A promise that is settled, else whether there is one. As `PromiseFile.look`."""
+        found = self.promises.get(create.id)
+        return found if found is not None and found.state != "PENDING" and create.id not in self.resident else found is not None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)

@@ -56,6 +56,7 @@ class Violation(AssertionError):
 LAWS: dict[str, str] = {
     "kept": "what was acknowledged is there after a crash; a power cut under `fast` takes only the last turns",
     "whole_turns": "after a crash all of a turn is there, with all turns before it, and nothing of the next",
+    "same_for_all": "whoever has a turn has what was there after the last one, whoever wrote that",
     "granted_once": "a lease, once granted, is never granted to another worker",
     "told_once": "whoever subscribed to a promise is told once when it settles",
     "told_truly": "whoever is told that a promise settled is told what the store has",
@@ -329,10 +330,17 @@ class OfDisk:
         self.told: dict[str, PromiseRecord] = {}
         self.turn_ended()
 
-    def turn_ended(self) -> None:
+    def turn_begins(self) -> None:
+        """Whoever has the turn has caught up with all that was written before."""
         server = self.book.world.server
         assert server is not None
-        if server.disk.durability == "full" or not server.disk.log:
+        self.book.hold(LAWS["same_for_all"], self.turns[-1][0].difference(server.picture()))
+        self.book.schedules = dict(server.schedules)
+
+    def turn_ended(self, *, on_platter: bool = False) -> None:
+        server = self.book.world.server
+        assert server is not None
+        if server.disk.durability == "full" or not server.disk.log or on_platter:
             self.turns.clear()
         ledger = {name: _copied(getattr(self.book, name)) for name in LEDGER} if server.disk.durability == "fast" else {}
         self.turns.append((server.picture(), ledger))

@@ -225,7 +225,7 @@ def settled_is_the_answer(book: LawBook) -> str | None:
         return None
     known = book.machine.promises.get(asked.id)
     if isinstance(answer, PromiseRecord):
-        return None if answer.state != "PENDING" and answer is known else f"{answer} for {asked}"
+        return None if answer.state != "PENDING" and answer == known else f"{answer} for {asked}"
     wanted = _REFUSED_FOR.get(f"{answer.code:.5f}".partition(".")[2])
     return f"{asked} is refused by {answer}, there is {known}" if wanted is not None and (known is None or known.state != wanted) else None
 

@@ -239,7 +239,7 @@ def claims_are_told_truly(book: LawBook) -> str | None:
         return None
     task, promises = book.machine.tasks[operation.id], book.machine.promises
     leaf = promises[task.promise] if task.kind == "resume" else None
-    fine = answer.lease == (task.root, task.id, operation.counter) and answer.root is promises[task.root] and answer.leaf is leaf
+    fine = answer.lease == (task.root, task.id, operation.counter) and answer.root == promises[task.root] and answer.leaf == leaf
     fine = fine and answer.root.state == "PENDING" and (leaf is None or leaf.state != "PENDING")
     return None if fine and (task.state, task.pid) == ("CLAIMED", operation.pid) else f"{operation} is answered {answer}; {task}"
 

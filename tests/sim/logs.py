@@ -123,9 +123,7 @@ class Tearing:
         for table, rows in wanted.state.items():
             if state[table] != rows:
                 what = "it" if wanted is after else "the turn before it"
-                place = (
-                    f"seed {self.seed}, turn {self.figures['turns']}, cut at byte {cut} of {start} to {after.end} ({where}, {tail})"
-                )
+                place = f"seed {self.seed}, turn {self.figures['turns']}, cut at byte {cut} of {start} to {after.end} ({where}, {tail})"
                 differ = [each for each in rows if each not in state[table]][:2], [each for each in state[table] if each not in rows][:2]
                 raise Torn(f"{place}: not what {what} has left in {table}: {str(differ)[:700]}")
 

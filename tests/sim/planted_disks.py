@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from resonate.machine import Machine
 from resonate.protocol import CreatePromise, TaskRecord
 from resonate.stores import rows
 from resonate.stores.ahead import Ahead
@@ -15,11 +16,14 @@ from resonate.stores.file import PromiseFile
 from resonate.tables import Changes, Tables
 from tests.sim import disk, turns
 from tests.sim.disk import Disk, Frame, Server
+from tests.sim.files import FileServer
 from tests.sim.worker import Worker
 from tests.sim.world import World
 
 Patch = pytest.MonkeyPatch
 DISK_BUGS: dict[str, Callable[[Patch], None]] = {}
+FILE_BUGS: dict[str, Callable[[Patch], None]] = {}
+"""Those of several processes on one file, which the schedules of kind `files` must find."""
 LOG_BUGS: dict[str, Callable[[Patch], None]] = {}
 """Those of the real file, which `logs` must find."""
 
@@ -219,17 +223,6 @@ def tasks_that_are_over_are_not_found_again(patch: Patch) -> None:
     patch.setattr(Disk, "task", lambda self, task_id: None)
 
 
-@bug
-def found_a_schedule_that_is_over_begins_again(patch: Patch) -> None:
-    before = Disk.load
-
-    def load(self: Disk, machine: Any) -> None:
-        before(self, machine)
-        machine._schedule_heap = [(each.next_run, each.id) for each in machine.schedules.values()]
-
-    patch.setattr(Disk, "load", load)
-
-
 # ---- what is answered ahead ----------------------------------------------------------------------------------------------------------
 
 
@@ -269,6 +262,105 @@ def a_settlement_leaves_its_promise_behind(patch: Patch) -> None:
         return before(self, up_to)[:1] if up_to is None else before(self, up_to)
 
     patch.setattr(Ahead, "take", take)
+
+
+# ---- several processes on one file -----------------------------------------------------------------------------------------------------
+
+
+def file_bug(plant: Callable[[Patch], None]) -> Callable[[Patch], None]:
+    FILE_BUGS[plant.__name__] = plant
+    return plant
+
+
+@file_bug
+def what_a_process_knows_of_a_run_outlasts_what_others_write(patch: Patch) -> None:
+    before = PromiseFile.begin
+
+    def begin(self: PromiseFile, tables: Tables) -> list[str]:
+        fresh = self._fresh
+        kept = dict(fresh)
+        touched = before(self, tables)
+        fresh.update(kept)
+        return touched
+
+    patch.setattr(PromiseFile, "begin", begin)
+
+
+@file_bug
+def a_settlement_of_what_another_process_made_is_not_told(patch: Patch) -> None:
+    before = PromiseFile._catch_up
+
+    def catch_up(self: PromiseFile, tables: Tables) -> list[str]:
+        touched = before(self, tables)
+        self._pending.clear()
+        return touched
+
+    patch.setattr(PromiseFile, "_catch_up", catch_up)
+
+
+@file_bug
+def tasks_of_others_are_taken_in_as_they_were(patch: Patch) -> None:
+    before = Tables.install_task
+
+    def install(self: Tables, task: TaskRecord) -> None:
+        if task.id not in self.tasks:
+            before(self, task)
+
+    patch.setattr(Tables, "install_task", install)
+
+
+@file_bug
+def who_waits_is_known_to_one_process(patch: Patch) -> None:
+    patch.setattr(Tables, "install_callback", lambda self, callback: None)
+
+
+@file_bug
+def a_turn_of_steps_alone_is_not_committed(patch: Patch) -> None:
+    before = PromiseFile.write
+
+    def write(self: PromiseFile, changes: Changes) -> None:
+        if not changes.has_promises_alone() or any(each.state == "PENDING" for each in changes.promises.values()):
+            before(self, changes)
+
+    patch.setattr(PromiseFile, "write", write)
+
+
+@file_bug
+def a_process_catches_up_with_the_newest_alone(patch: Patch) -> None:
+    before = PromiseFile._catch_up
+
+    def catch_up(self: PromiseFile, tables: Tables) -> list[str]:
+        newest = self._connection.execute("SELECT max(turn) FROM journal").fetchone()[0]
+        self._turn = max(self._turn, newest - 3)
+        return before(self, tables)
+
+    patch.setattr(PromiseFile, "_catch_up", catch_up)
+
+
+@file_bug
+def the_last_rows_of_a_turn_are_not_written(patch: Patch) -> None:
+    before = FileServer.commit
+
+    def commit(self: FileServer) -> None:
+        changes = self.real.changes
+        if changes is not None and len(changes.tasks) > 1:
+            changes.tasks.popitem()
+        before(self)
+
+    patch.setattr(FileServer, "commit", commit)
+
+
+@file_bug
+def found_a_schedule_that_another_process_has_ended_begins_again(patch: Patch) -> None:
+    before = Machine._fire
+
+    def fire(self: Machine, due: int, schedule_id: str, now: int) -> None:
+        schedule = self.schedules.get(schedule_id)
+        if schedule is not None and schedule.last_run == due:
+            self.schedules[schedule_id] = replace(schedule, last_run=None)
+        before(self, due, schedule_id, now)
+
+    patch.setattr(Machine, "_fire", fire)
 
 
 # ---- the real file -------------------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from tests.sim.workflows import Author, Flow, Leaf, Program
 from tests.sim.world import World
 
 SETUPS: dict[str, Callable[[int], Setup]] = {"faults": Setup.draw, "calm": Setup.calm, "evicting": Setup.evicting, "edited": Setup.edited,
-                                               "disk": Setup.on_disk}  # fmt: skip
+                                               "disk": Setup.on_disk, "files": Setup.on_files}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ class Setup:
     fault_steps: int = 0
     disk: str = ""
     """The server keeps its promises on a modelled disk, `full` or `fast`; else it never ends."""
+    files: bool = False
+    """It is a real file, and each worker's process has a machine of its own."""
     breaks: float = 0.0
     """The server's process ends in the middle of a turn, at each of four places."""
     power: float = 0.0
@@ -90,6 +92,10 @@ class Setup:
             ahead=answers == "in order" and chance.random() < 0.7, disk=chance.choice(("full", "full", "fast")),
             breaks=chance.choice((0.003, 0.01, 0.03)), power=chance.choice((0.0, 0.3, 1.0)), keeps=chance.choice((0, 2_000)),
         )  # fmt: skip
+
+    @staticmethod
+    def on_files(seed: int) -> Setup:
+        return replace(Setup.on_disk(seed), files=True, answers="in order", ahead=seed % 4 > 0)
 
     @staticmethod
     def edited(seed: int) -> Setup:

@@ -1,11 +1,11 @@
 """Many schedules, and the figures: `python -m tests.sim.sweep --schedules 2000 --seed 0 --jobs 2`.
 
-Without `--kind` there are seven parts: as many schedules as asked for under faults, and a quarter as many in a calm world, in one where
-every step is replayed from the top, in one whose code changes meanwhile, and in one whose server is on a disk and breaks off; then
-`--steps` random operations for two stores side by side (`stores`, see `tests.laws.agreement`), and a twentieth as many for a store whose
-files are cut where power may cut them (`logs`). These two say where a store differs. A schedule that breaks a law is told with its seed,
-the command that repeats it, and the shortest story that breaks the same law; the exit code is 1 then. `--hashes` prints one hash per seed
-of all that happened, to compare processes and versions of Python.
+Without `--kind` there are eight parts: as many schedules as asked for under faults; a quarter as many in a calm world, in one where every
+step is replayed from the top, in one whose code changes meanwhile, and in one whose server is on a disk and breaks off (`disk`); an eighth
+as many whose processes share a real file (`files`); `--steps` random operations for two stores side by side (`stores`, see
+`tests.laws.agreement`); and a twentieth as many for a store whose files are cut where power may cut them (`logs`). The last two say where a
+store differs. A schedule that breaks a law is told with its seed, the command that repeats it, and the shortest story that breaks the same
+law; the exit code is 1 then. `--hashes` prints one hash per seed of all that happened, to compare processes and versions of Python.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.sim.laws import LAWS
 from tests.sim.schedules import SETUPS, Schedule, fingerprint_of, shrink, story
 
 CHUNK = 25
-PARTS = {"faults": 1, "calm": 4, "evicting": 4, "edited": 4, "disk": 4}
+PARTS = {"faults": 1, "calm": 4, "evicting": 4, "edited": 4, "disk": 4, "files": 8}
 """The kinds of schedules of a whole sweep; each number divides how many there are."""
 WALK_STEPS = 10_000
 TORN_STEPS = 500

@@ -19,7 +19,7 @@ from tests.sim.catalogue import HELD, INAPPLICABLE
 from tests.sim.laws import LAWS
 from tests.sim.logs import Torn, tear
 from tests.sim.planted import BUGS
-from tests.sim.planted_disks import DISK_BUGS, LOG_BUGS
+from tests.sim.planted_disks import DISK_BUGS, FILE_BUGS, LOG_BUGS
 from tests.sim.schedules import Schedule, fingerprint_of, shrink, story
 from tests.sim.sweep import Figures, sweep, told
 from tests.sim.turns import WORDS
@@ -92,6 +92,19 @@ def test_the_server_breaks_off_everywhere(on_disk: Figures) -> None:
     ends = {(place, how) for kind, place, how in on_disk.coverage if kind == "a crash"}
     assert ends == {(place, how) for place in WORDS[1:] for how in ("the process ends", "power is cut, full", "power is cut, fast")}
     assert ("CreateSettled", "RESOLVED") in {(kind, answer) for kind, answer, _ in on_disk.coverage}
+
+
+def test_processes_that_share_a_file_lose_nothing() -> None:
+    """The same of several processes on one real file, each with a machine of its own, whatever ends in whichever of them."""
+    figures = sweep(range(50_000, 50_015), "files")
+    require_no_failure(figures, "files")
+    assert figures.deaths > figures.schedules
+
+
+@pytest.mark.parametrize("name", FILE_BUGS)
+def test_planted_bugs_of_processes_on_a_file_are_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The simulation finds each bug of how a process learns what the others have written."""
+    require_found(name, FILE_BUGS[name], "files", monkeypatch)
 
 
 def test_a_file_that_was_cut_has_whole_turns() -> None:

@@ -29,6 +29,8 @@ def take_turn(world: World, works: list[Work], answer: Callable[[list[list[Any]]
     """Carry out everything that waits, in one turn, and answer, unless the process ends before that."""
     server = world.server
     assert server is not None
+    if world.setup.files:
+        enter(world, works[0][1])
     fate = world.choices.take(*[world.setup.breaks] * 4) if world.faulty else 0
     if fate in (BEFORE, UNFINISHED):
         frames = server.rehearse(works, world.now)
@@ -47,6 +49,17 @@ def take_turn(world: World, works: list[Work], answer: Callable[[list[list[Any]]
         return
     world.post(messages)
     answer(answers)
+
+
+def enter(world: World, worker: Worker | None) -> None:
+    """Somebody's process has the turn: that of who asks, or of any other, for whom time has passed there too."""
+    there = [each for each in world.living() if not each.frozen]
+    if worker is None and there:
+        worker = there[world.choices.among(len(there))]
+    assert world.server is not None
+    world.server.enter(worker)
+    if world.laws is not None and world.laws.disk is not None:
+        world.laws.disk.turn_begins()
 
 
 def _carried_out(world: World, operations: tuple[Any, ...] | None, worker: Worker | None) -> list[Any]:
@@ -80,6 +93,7 @@ def end(world: World, fate: int, works: list[Work]) -> None:
     server = world.server
     assert server is not None
     is_cut = bool(world.choices.take(world.setup.power))
+    whose = server.whose
     world.deaths += 1
     world.coverage["a crash", WORDS[fate], f"power is cut, {world.setup.disk}" if is_cut else "the process ends"] += 1
     world.say("the server", "loses power" if is_cut else "ends", WORDS[fate])
@@ -92,8 +106,9 @@ def end(world: World, fate: int, works: list[Work]) -> None:
     if is_cut:
         after_power_cut(world)
     elif world.setup.answers == "in order":
-        for worker in dict.fromkeys(worker for _, worker in works if worker is not None and worker.lives):
-            world.crash(worker)
+        for worker in dict.fromkeys((*(worker for _, worker in works), whose)):
+            if worker is not None and worker.lives:
+                world.crash(worker)
 
 
 def after_power_cut(world: World) -> None:

@@ -356,13 +356,15 @@ class Worker:
     def foreseen_on_disk(self, run: Run, create: Any) -> PromiseRecord | None:
         """As `SqliteStore.post` and `_foreseen`."""
         world = self.world
-        if not isinstance(create, CreatePromise) or not may_wait(create, world.now) or create.id in world.machine.resident:
+        if not isinstance(create, CreatePromise) or not may_wait(create, world.now) or world.server is None:
             return None
         if create.id in self.ahead or create.id in self.queued:
             return None
-        found = world.machine.promises.get(create.id)
-        if found is not None:
-            return found if found.state != "PENDING" and create.key is not None and create.key == found.key_for_create else None
+        found = world.server.look(self, create)
+        if isinstance(found, PromiseRecord):
+            return found if create.key is not None and create.key == found.key_for_create else None
+        if found:
+            return None
         self.creators[create.id] = run
         if not self.is_write_due:
             self.is_write_due = True

@@ -55,6 +55,7 @@ from resonate.wire.legacy import INVOKE
 from tests.sim import laws_of_promises, laws_of_tasks, laws_of_workers  # noqa: F401 (they enter their laws into the book)
 from tests.sim.disk import Disk, Server
 from tests.sim.edits import hold_end
+from tests.sim.files import FileServer
 from tests.sim.laws import LAWS, LawBook, Violation
 from tests.sim.setups import Choices, Setup
 from tests.sim.turns import take_requests, take_turn
@@ -90,7 +91,10 @@ class World:
         self.now = BEGINNING_MS
         self.server: Server | None = None
         if setup.disk:
-            self.server = Server(Disk(setup.disk), program.next_run, setup.keeps)
+            self.server = (
+                FileServer(setup.disk, program.next_run, setup.keeps) if setup.files
+                else Server(Disk(setup.disk), program.next_run, setup.keeps)
+            )  # fmt: skip
         self.machine: Any = self.server or Machine(program.next_run)
         self.outgoing: list[Message] | None = None
         """What is said in a turn under way, and sent when that is on the disk."""
@@ -124,12 +128,14 @@ class World:
             self.after(index * 10, "launch", launch)
         if program.schedule is not None:
             asked = encode_call(DEFAULT, "remote", (program.schedule.number,), {}, 1)
+            if self.server is not None:
+                self.server.enter(None)
             self.carry_out((CreateSchedule("s", "", SCHEDULED, RUN_TIMEOUT_MS, asked, {INVOKE: TARGET}),), None)
-        if self.server is not None:
-            self.server.commit()
-            self.server.disk.checkpoint()
-            if self.laws is not None and self.laws.disk is not None:
-                self.laws.disk.turn_ended()
+            if self.server is not None:
+                self.server.commit()
+                self.server.disk.checkpoint()
+                if self.laws is not None and self.laws.disk is not None:
+                    self.laws.disk.turn_ended(on_platter=True)
 
     # ---- small parts -------------------------------------------------------------------------------------------------------------
 
@@ -403,6 +409,8 @@ class World:
         self.deaths += 1
         self.say(worker, "crashes")
         worker.die()
+        if self.server is not None:
+            self.server.left(worker)
         delay_ms = (0, 2_000, 20_000)[self.choices.among(3)] if self.faulty else 0
         self.after(delay_ms, "birth", worker)
 
