@@ -81,9 +81,9 @@ def circles(*, typing_only: bool) -> list[frozenset[str]]:
     return list({frozenset(other for other in reach[name] if name in reach[other]) for name in MODULES if name in reach[name]})
 
 
-@pytest.mark.parametrize("pure", ["resonate.computation", "resonate.machine"])
+@pytest.mark.parametrize("pure", ["resonate.computation", "resonate.machine", "resonate.wire.legacy_http", "resonate.server.gate"])
 def test_the_pure_modules_touch_no_clock_thread_socket_or_dice(pure: str) -> None:
-    """`computation` and `machine`, and whatever of ours they import, import nothing that looks at the world."""
+    """The machines, the translation of requests and the gate, and whatever of ours they import, import nothing that looks at the world."""
     for name in reached_from(pure):
         impure = {each for each in imports_of(name, typing_only=False) if each.partition(".")[0] in IMPURE}
         assert not impure, f"{pure} reaches {name}, which imports {sorted(impure)}"
