@@ -130,8 +130,8 @@ TIMEOUT_LIMIT_MS = 253_402_329_599_000
 """The latest deadline there is (the last second of the year 9999), as the servers have it."""
 INTEGER_LIMIT = 2**63 - 1
 """The largest number that the servers' protocols, and the columns of a file, can hold."""
-HEAD_LIMIT = 65_536
-"""Bytes of the head of a request to the development server. An id may stand in it, percent-encoded."""
+HEAD_LIMIT = 262_144
+"""Bytes of the head of a request to the development server. An id may stand in it twice, and percent-encoded."""
 HEAD_TIME_LIMIT_S = 10.0
 """A client has this long for the head of a request."""
 BODY_LIMIT = 16 * 1024 * 1024

@@ -17,7 +17,14 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from resonate.protocol import CONNECTIONS_LIMIT, IDLE_CONNECTION_LIMIT_S, SERVER_START_LIMIT_S, SERVER_STOP_GRACE_S, STOP_TIMEOUT_S
+from resonate.protocol import (
+    CONNECTIONS_LIMIT,
+    HEAD_LIMIT,
+    IDLE_CONNECTION_LIMIT_S,
+    SERVER_START_LIMIT_S,
+    SERVER_STOP_GRACE_S,
+    STOP_TIMEOUT_S,
+)
 from resonate.server.app import Application
 from resonate.server.desk import Desk
 from resonate.server.gate import Credentials, Gate
@@ -193,11 +200,13 @@ def _abort(server: Any) -> None:
 
 
 def _bound_socket(host: str, port: int, option: str) -> socket.socket:
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    if not 0 <= port <= 65_535:
+        raise ValueError(f"{option} must be 0 to 65535, got {port}")
     try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family)
     except OSError as error:
-        raise OSError(error.errno, f"{host}:{port} cannot be had ({error.strerror}); {option} 0 takes a free port") from None
+        raise OSError(f"{host}:{port} cannot be had ({error.strerror}); {option} 0 takes a free port") from None
 
 
 def _server_class() -> Any:
@@ -229,7 +238,7 @@ def _config(host: str) -> Any:
     config = uvicorn.Config(
         no_application, host=host, http=GuardedProtocol, ws="none", lifespan="off", interface="asgi3", log_config=None, access_log=False,
         proxy_headers=False, server_header=False, limit_concurrency=CONNECTIONS_LIMIT, timeout_keep_alive=IDLE_CONNECTION_LIMIT_S,
-        timeout_graceful_shutdown=1,
+        h11_max_incomplete_event_size=HEAD_LIMIT, timeout_graceful_shutdown=1,
     )  # fmt: skip
     config.load()
     return config

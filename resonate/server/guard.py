@@ -6,6 +6,7 @@ Imported only where the server is started: it needs uvicorn.
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 from resonate.protocol import HEAD_LIMIT, HEAD_TIME_LIMIT_S
@@ -25,12 +26,15 @@ def _protocol() -> Any:
 class GuardedProtocol(_protocol()):  # type: ignore[misc]
     """One connection. While no request is under way, whatever comes in belongs to the head of the next one."""
 
+    app_state: dict[str, Any]
     _head_size = 0
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """A client has connected: its first request is due."""
         super().connection_made(transport)
+        # A reply is two writes, and the second must not wait for the client to acknowledge the first (asyncio by itself forgets this here).
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.app_state = {**self.app_state, "abort": transport.abort}  # how the application ends a connection that takes nothing
         self._deadline = self.loop.call_later(HEAD_TIME_LIMIT_S, transport.close)
 
