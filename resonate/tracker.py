@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from resonate.errors import ResonateStoreError
-from resonate.events import Event
+from resonate.events import AttemptStarted, Event
 from resonate.protocol import (
     CHILDREN_AHEAD_LIMIT,
     SEARCH_LIMIT,
@@ -26,7 +26,7 @@ from resonate.protocol import (
     PromiseRecord,
     SearchPromises,
 )
-from resonate.wire.lineage import ORIGIN, ROOT
+from resonate.wire.lineage import ORIGIN, ROOT, guessed_lineage
 
 logger = logging.getLogger("resonate")
 
@@ -56,6 +56,7 @@ class _Tracked:
         self.known: set[str] = set()
         self.pending: dict[str, PromiseRecord] = {}
         self.children: dict[str, int] = {}  # of each open call: the number of its newest child
+        self.begun: set[str] = set()
         self.looks = 0
         self.tag = ORIGIN
 
@@ -125,9 +126,18 @@ class Tracker:
                 tracked.known.add(record.id)
                 tracked.pending[record.id] = record
                 self._publish(created)
+                self._began(tracked, record)
             if settled and tracked.pending.pop(record.id, None) is not None:
                 tracked.children.pop(record.id, None)
                 self._publish(settled[0])
+
+    def _began(self, tracked: _Tracked, record: PromiseRecord) -> None:
+        """A local call is at work as soon as its promise is there; whoever made it is at work for certain."""
+        lineage = record.lineage or guessed_lineage(record, tracked.run_id)
+        for each in (lineage.parent, record.id if lineage.kind == "run" else None):
+            if each in tracked.pending and each not in tracked.begun:
+                tracked.begun.add(each)
+                self._publish(AttemptStarted(tracked.run_id, each, record.created_on / 1000, 1, None))
 
     def _new_ones(self, tracked: _Tracked) -> list[PromiseRecord]:
         if self._store.lists_newest_first:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from jupyter_client.manager import start_new_kernel
+
+from tests.kernel.kernels import kernel
 
 FUNCTIONS = """%%resonate register
 import time, pathlib
@@ -34,28 +31,6 @@ def nightly(ctx, days):
     total += yield ctx.run(slow, days)
     return total
 """
-
-
-@contextmanager
-def kernel(folder: Path) -> Iterator[Any]:
-    manager, client = start_new_kernel(kernel_name="python3", cwd=str(folder))
-
-    def run(source: str) -> str:
-        said: list[str] = []
-
-        def hear(message: Any) -> None:
-            content = message["content"]
-            said.append(content.get("text") or content.get("data", {}).get("text/plain", "") or "\n".join(content.get("traceback", ())))
-
-        client.execute_interactive(source, timeout=60, allow_stdin=False, output_hook=hear)
-        return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(said))
-
-    run.manager = manager  # type: ignore[attr-defined]
-    try:
-        yield run
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
 
 
 @pytest.mark.parametrize("durability", ["full", "fast"])
