@@ -211,7 +211,7 @@ class Runtime:
         self._work_off(jobs)
 
     def _ask_for_news(self, promise_id: str, news: Subscribe) -> None:
-        if promise_id in self._handles:
+        if promise_id in self._handles or promise_id in self._runs:
             jobs: list[Job] = []
             self._ask(news, self._told, jobs)
             self._work_off(jobs)
@@ -522,7 +522,11 @@ class Runtime:
             self._post(run, jobs, Computation.start, claimed.lease)
         else:
             self._post(run, jobs, Computation.resumed, claimed.lease, claimed.leaf, self._is_alone)
-        self._ask(Subscribe(run.id, self._pid, self._notice_address, TIMEOUT_LIMIT_MS), self._told, jobs)
+        news = Subscribe(run.id, self._pid, self._notice_address, TIMEOUT_LIMIT_MS)
+        if self._store.is_far:
+            self._timers.after(LATE_NEWS_S, lambda: self._ask_for_news(run.id, news))
+        else:
+            self._ask(news, self._told, jobs)
 
     def _told(self, answer: Any, jobs: list[Job]) -> None:
         """The answer to asking for news of a run: it may be over already."""
