@@ -160,6 +160,8 @@ SERVER_START_LIMIT_S = 10.0
 """The development server's start is waited for this long."""
 SERVER_STOP_GRACE_S = 0.3
 """Replies that are under way when it is stopped have this long."""
+SERVER_STOP_LIMIT_S = 0.9
+"""Its end is waited for this long; a store that waits for somebody else's lock is left behind then, with what it has not answered."""
 
 # ---- records -----------------------------------------------------------------------------------------------------------------
 

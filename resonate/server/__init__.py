@@ -23,6 +23,7 @@ from resonate.protocol import (
     IDLE_CONNECTION_LIMIT_S,
     SERVER_START_LIMIT_S,
     SERVER_STOP_GRACE_S,
+    SERVER_STOP_LIMIT_S,
     STOP_TIMEOUT_S,
 )
 from resonate.server.app import Application
@@ -68,6 +69,7 @@ class DevelopmentServer:
         self._failure: BaseException | None = None
         self._end_soon: Callable[[], object] | None = None
         self._leave: Callable[[], None] = lambda: None
+        self._desk: Desk | None = None
 
     @property
     def url(self) -> str:
@@ -88,7 +90,9 @@ class DevelopmentServer:
         return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self._ports[place]}"
 
     def start(self) -> Self:
-        """Open the ports, and serve until `stop`."""
+        """Open the ports, and serve until `stop`. Starting twice is starting once."""
+        if self._thread is not None:
+            return self
         server_class = _server_class()
         self._sockets = self._bound()
         self._ports = [each.getsockname()[1] for each in self._sockets]
@@ -98,6 +102,7 @@ class DevelopmentServer:
             self._close_sockets()
             raise
         self._started.clear()
+        self._failure = None
         self._thread = threading.Thread(target=self._run, args=(server_class,), name="resonate-server", daemon=True)
         self._thread.start()
         if not self._started.wait(SERVER_START_LIMIT_S):
@@ -117,7 +122,7 @@ class DevelopmentServer:
             return
         if self._end_soon is not None:
             self._end_soon()
-        thread.join(STOP_TIMEOUT_S)
+        thread.join(SERVER_STOP_LIMIT_S)
         self._close_sockets()
 
     def __enter__(self) -> Self:
@@ -136,7 +141,7 @@ class DevelopmentServer:
             message_port = port and port + 1
         try:
             return [first, _bound_socket(self._host, message_port, "--message-port")]
-        except OSError:
+        except (OSError, ValueError):
             first.close()
             raise
 
@@ -147,40 +152,43 @@ class DevelopmentServer:
     # ---- the thread of the event loop ----------------------------------------------------------------------------------------------------
 
     def _run(self, server_class: Any) -> None:
+        """All that may wait for the store is outside of the event loop, and in threads that keep no process alive."""
         try:
+            self._open_store()
             config = _config(self._host)
             with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
                 runner.run(self._serve(server_class(config)))
         except BaseException as error:
             self._failure = error
         finally:
+            self._close_store()
             self._started.set()
 
     async def _serve(self, server: Any) -> None:
         loop = asyncio.get_running_loop()
-        store = self._store
-        desk = Desk(store, loop)
+        self._desk = desk = Desk(self._store, loop)
         office = PostOffice(loop, desk.tell, self.url)
         app = Application(Gate(self._host, self._credentials), desk, office, self.url, self._ports[1])
         server.config.loaded_app = app
         server.on_started = self._started.set
         self._end_soon = lambda: loop.call_soon_threadsafe(_begin_to_end, server, office, loop)
-        store.route_messages(office.receiver)
+        self._store.route_messages(office.receiver)
         try:
-            await asyncio.to_thread(self._open_store)
             await server.serve(sockets=self._sockets)
         finally:
             self._end_soon = None
             office.close_all()
-            await asyncio.to_thread(self._close_store, desk)
 
     def _open_store(self) -> None:
+        self._store.route_messages(lambda recv: None)  # nobody is there yet
         # Whoever shares the file knows by this name that there is somebody else who delivers messages.
         self._leave = self._store.listen("", f"server-{secrets.token_hex(8)}", lambda message: None)
         self._store.start()
 
-    def _close_store(self, desk: Desk) -> None:
-        desk.stop(STOP_TIMEOUT_S)
+    def _close_store(self) -> None:
+        if self._desk is not None:
+            self._desk.stop(STOP_TIMEOUT_S)
+            self._desk = None
         self._leave()
         self._store.stop(STOP_TIMEOUT_S)
         if isinstance(self._store, SqliteStore):

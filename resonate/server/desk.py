@@ -72,8 +72,11 @@ class Desk:
             batch = [entry for entry in entries if entry is not None]
             self._carry_out(batch)
             waiting = [entry for entry in batch if entry.future is not None]
-            if waiting and not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(_hand_out, waiting)
+            if waiting:
+                try:
+                    self._loop.call_soon_threadsafe(_hand_out, waiting)
+                except RuntimeError:
+                    pass  # the loop has ended, and with it whoever waited
 
     def _take(self) -> list[_Entry | None]:
         """What waits, at least one; None is the last that will ever come."""

@@ -25,6 +25,9 @@ class Credentials(NamedTuple):
     user: str | None = None
     token: str | None = None
 
+    def __repr__(self) -> str:
+        return "Credentials(…)"  # secrets belong into no traceback
+
     def are_met_by(self, authorization: str) -> bool:
         """Whether a header `Authorization` shows what has to be known."""
         if self.user is None and self.token is None:

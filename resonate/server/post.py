@@ -54,8 +54,7 @@ class Stream:
             if self.is_closed or len(self._waiting) >= STREAM_MESSAGES_LIMIT:
                 return False
             self._waiting.append((message, text))
-        self._loop.call_soon_threadsafe(self.changed.set)
-        return True
+        return _is_told(self._loop, self.changed.set)
 
     def take(self) -> tuple[Message, bytes] | None:
         """The next message, or None."""
@@ -74,6 +73,15 @@ class Stream:
             left = [message for message, _ in self._waiting]
             self._waiting.clear()
         return left
+
+
+def _is_told(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arguments: object) -> bool:
+    """Whether the event loop will call a function: not when it has ended."""
+    try:
+        loop.call_soon_threadsafe(function, *arguments)
+    except RuntimeError:
+        return False
+    return True
 
 
 class PostOffice:
@@ -161,7 +169,8 @@ class PostOffice:
     # ---- push ----------------------------------------------------------------------------------------------------------------------------
 
     def _push_soon(self, url: Url, message: Message) -> None:
-        self._loop.call_soon_threadsafe(self._begin_push, url, message)
+        if not _is_told(self._loop, self._begin_push, url, message):
+            self.failed(message)
 
     def _begin_push(self, url: Url, message: Message) -> None:
         if len(self._pushes) >= PUSHES_LIMIT:

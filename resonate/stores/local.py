@@ -332,7 +332,7 @@ class LocalStore:
                 self._lock.release()
             return
         self._lock = threading.Lock()
-        self._receivers, self._sources = (), {}
+        self._receivers, self._sources, self._find_receiver = (), {}, None
         self._timers, self._tick_at = None, None
 
     def _wake_at(self, due: int) -> None:

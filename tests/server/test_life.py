@@ -6,10 +6,12 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -130,6 +132,26 @@ def test_without_the_extra() -> None:
     code = "import sys; sys.modules['uvicorn'] = None; import resonate; from resonate.__main__ import main; sys.exit(main(['dev']))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "The development server needs uvicorn: pip install 'resonate-notebook[server]'\n")
+
+
+def test_it_ends_while_somebody_else_has_the_file(tmp_path: Path) -> None:
+    """A server whose file another process keeps locked is ended by Ctrl-C all the same, with a request waiting."""
+    db = tmp_path / "p.db"
+    process = started("--port", "0", "--json", "--db", str(db))
+    client = Client(json.loads(first_line(process))["url"])
+    assert client.create("a").status == 201
+    with closing(sqlite3.connect(db)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        connection = client.connect()
+        connection.request("POST", "/promises", json.dumps({"id": "b", "timeout": FAR}))
+        assert client("GET", "/ping").status == 200  # the event loop waits for nobody
+        time.sleep(0.2)
+        began_s = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=10)
+        assert time.monotonic() - began_s < STOP_LIMIT_S + 0.5
+        connection.close()
+    assert process.returncode == 0
 
 
 # ---- files -------------------------------------------------------------------------------------------------------------------------------

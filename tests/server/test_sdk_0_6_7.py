@@ -45,16 +45,21 @@ def reference_python() -> str:
         sys.path.remove(str(ROOT / "benchmarks"))
 
 
+def variables_for(server: DevelopmentServer) -> dict[str, str]:
+    """The environment in which 0.6.7 finds a server."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")} | {
+        "RESONATE_HOST": "http://127.0.0.1",
+        "RESONATE_PORT_STORE": str(urlsplit(server.url).port),
+        "RESONATE_PORT_MESSAGE_SOURCE": str(urlsplit(server.message_url).port),
+    }
+
+
 @pytest.fixture
 def start(any_server: DevelopmentServer, tmp_path: Path) -> Iterator[Start]:
     """Start a program of 0.6.7 that knows this server by the SDK's own variables."""
     python = reference_python()
     started: list[subprocess.Popen[str]] = []
-    variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")} | {
-        "RESONATE_HOST": "http://127.0.0.1",
-        "RESONATE_PORT_STORE": str(urlsplit(any_server.url).port),
-        "RESONATE_PORT_MESSAGE_SOURCE": str(urlsplit(any_server.message_url).port),
-    }
+    variables = variables_for(any_server)
 
     def run(program: str, group: str = "default", pid: str = "w1") -> subprocess.Popen[str]:
         code = HEAD.format(group=group, pid=pid) + program
@@ -210,6 +215,24 @@ except Exception as error:
     assert [client("GET", f"/promises/{each}").body["state"] for each in ("shop/1.1", "shop/1.2", "shop/1")] == [
         "RESOLVED", "REJECTED", "REJECTED",
     ]  # fmt: skip
+
+
+def test_a_password(tmp_path: Path) -> None:
+    """With the password in the SDK's own variables a run that has to wait for a message ends; without it nothing is let in."""
+    program = """
+@resonate.register
+def nap(ctx):
+    yield ctx.sleep(0.1)
+    return "rested"
+print(resonate.run("nap/1", nap))
+"""
+    code = HEAD.format(group="default", pid="w1") + program + END
+    with DevelopmentServer(port=0, user="ada:se:cret") as server:
+        variables = variables_for(server) | {"RESONATE_USERNAME": "ada", "RESONATE_PASSWORD": "se:cret"}
+        command = [reference_python(), "-c", code]
+        done = subprocess.run(command, cwd=tmp_path, env=variables, text=True, capture_output=True, timeout=PROGRAM_LIMIT_S, check=False)
+        assert done.stdout.splitlines()[-1:] == ["rested"], done.stderr
+        assert Client(server.url)("GET", "/promises/nap/1").status == 401
 
 
 @pytest.mark.parametrize("any_server", ["file"], indirect=True)
