@@ -67,6 +67,8 @@ from resonate.wire.http import Asked, Reply, Request
 
 SCHEDULES_LIMIT = 10
 """Schedules on one page where the request does not say."""
+REQUEST_LIMIT = 2_097_152
+"""Bytes of a request, as the servers have it."""
 DEBUG = "debug."
 _SETTLEMENTS = {word: state for word, state in PROMISE_STATES.items() if word in ("resolved", "rejected", "rejected_canceled")}
 _REQUIRED: Any = object()
@@ -515,6 +517,8 @@ def read_request(request: Request, is_welcome: Callable[[str | None], bool] = la
         return Asked((), lambda answers: Reply(200))
     if (request.method, request.path) != ("POST", "/"):
         return None
+    if len(request.body) > REQUEST_LIMIT:
+        return Asked((), lambda answers: Reply(413, f"a request has at most {REQUEST_LIMIT} bytes\n"))
     try:
         envelope = read_envelope(request.body)
     except Invalid as error:
