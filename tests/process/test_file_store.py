@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sqlite3
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,9 @@ from waiting import SOON, when
 from resonate import Resonate
 from resonate.errors import ResonateStoreError, StoreDamaged, StoreUnavailable
 from resonate.events import PromiseSettled
+from resonate.protocol import EnsureAcquired, EnsurePromise, ViewTask
 from resonate.retry_policies import Never
+from resonate.stores import rows
 from resonate.stores.sqlite import SqliteStore
 
 calls: list[str] = []
@@ -283,6 +287,36 @@ def test_a_newer_file_is_refused_and_an_older_one_is_brought_up(path: Path, monk
     monkeypatch.undo()
     with pytest.raises(StoreUnavailable, match=r"newer version .* Upgrade"):
         SqliteStore(path)
+
+
+def test_a_file_of_the_first_format_is_opened(path: Path) -> None:
+    """A file from before there were fenced tasks keeps its promises, tasks and callbacks, and can hold fenced tasks from then on."""
+    store = SqliteStore(path)
+    tags = {"resonate:invoke": "poll://any@nobody"}
+    store.promises.create("p", 2**43, data="1", tags=tags)
+    store.promises.create("q", 2**43)
+    store.promises.subscribe("s", "q", "poll://any@nobody", 2**43)
+    store.close()
+    with closing(sqlite3.connect(path)) as old:
+        for table in ("tasks", "callbacks"):
+            for key, body in old.execute(f"SELECT id, body FROM {table}").fetchall():
+                shorter = json.dumps(json.loads(body)[: 12 if table == "tasks" else 5])  # without what was added since
+                old.execute(f"UPDATE {table} SET body = ? WHERE id = ?", (shorter, key))
+            for row in old.execute(f"SELECT * FROM {table}").fetchall():
+                old.execute(f"UPDATE {table} SET checksum = ? WHERE id = ?", (rows.checksum(row[:-1]), row[1]))
+        old.executescript("DROP TABLE branches; PRAGMA user_version = 1;")
+    store = SqliteStore(path)
+    assert store.promises.get("p").param.data == "1"
+    create = EnsurePromise("f", 2**43, tags={"resonate:branch": "f"}, target="poll://any@nobody")
+    (acquired,) = store.call((EnsureAcquired(create, "w", 60_000),))
+    assert acquired.task.counter == 1
+    store.tasks.claim("__invoke:p", 1, "w", 60_000)
+    store.close()
+    store = SqliteStore(path)
+    (task,) = store.call((ViewTask("f"),))
+    assert (task.state, task.pid) == ("CLAIMED", "w")
+    assert store.promises.resolve("q").resolved
+    store.close()
 
 
 @pytest.mark.parametrize("where", ["missing/runs.db", "."])
