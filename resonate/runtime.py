@@ -144,7 +144,11 @@ class Runtime:
         self._store.on_trouble = self._troubled
         self._store.start()
         if self._source is None:
-            self._end_listening = self._store.listen(self._group, self._pid, self._hear)
+            try:
+                self._end_listening = self._store.listen(self._group, self._pid, self._hear)
+            except BaseException:
+                self._workers.stop(0.0)
+                raise
         else:
             self._source.start()
             threading.Thread(target=self._pump, args=(self._source,), name="resonate-messages", daemon=True).start()
@@ -204,9 +208,7 @@ class Runtime:
         elif lease is not None:
             if self._observers:
                 command.arguments = label_arguments(command.func, command.args, command.kwargs)
-            run, is_new = self._add_run(record, command)
-            if is_new:
-                run.mailbox.append((Computation.start, (lease,)))
+            run, _ = self._add_run(record, command, lease)
             jobs.append((run, None))  # a worker drives it: an interrupt of the caller must not hit a computation half-way
         self._work_off(jobs)
 
@@ -257,10 +259,12 @@ class Runtime:
 
     # ---- driving ---------------------------------------------------------------------------------------------------------------------
 
-    def _add_run(self, record: PromiseRecord, command: Command[Any]) -> tuple[Run, bool]:
+    def _add_run(self, record: PromiseRecord, command: Command[Any], lease: Lease) -> tuple[Run, bool]:
+        """The run of a promise, and whether it is new. What begins it is in its mailbox before others can find it and resume it."""
         command.promise = record
         computation = Computation(record, command, pid=self._pid, address=self._address, notice_address=self._notice_address)
         run = Run(computation, contextvars.copy_context())
+        run.mailbox.append((Computation.start, (lease,)))
         there = self._runs.setdefault(run.id, run)  # a lease may be given twice, to two threads that launch the same run
         self._keep_alive()
         return there, there is run
@@ -517,9 +521,9 @@ class Runtime:
             refusal = SettlePromise(claimed.root.id, "REJECTED", value, claimed.root.id, adopt=True, lease=claimed.lease)
             self._ask(refusal, lambda answer, jobs: None, jobs)
             return
-        run, is_new = self._add_run(claimed.root, command)
+        run, is_new = self._add_run(claimed.root, command, claimed.lease)
         if is_new:
-            self._post(run, jobs, Computation.start, claimed.lease)
+            self._drive(run, jobs)
         else:
             self._post(run, jobs, Computation.resumed, claimed.lease, claimed.leaf, self._is_alone)
         news = Subscribe(run.id, self._pid, self._notice_address, TIMEOUT_LIMIT_MS)

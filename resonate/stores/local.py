@@ -243,12 +243,16 @@ class LocalStore:
         receiver = Receiver(group, id, receive, takes_fenced=False)  # who listens here claims tasks of the legacy kind
         with self._lock:
             self._receivers = (*self._receivers, receiver)
-        self._send_what_waits()
 
         def end() -> None:
             with self._lock:
                 self._receivers = tuple(each for each in self._receivers if each is not receiver)
 
+        try:
+            self._send_what_waits()
+        except BaseException:
+            end()  # as on a full disk: nobody listens who was refused
+            raise
         return end
 
     def connect(self, source: MessageSource) -> None:

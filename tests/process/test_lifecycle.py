@@ -18,7 +18,10 @@ import pytest
 from waiting import SOON, when
 
 from resonate import Resonate
+from resonate.computation import Computation
 from resonate.errors import ResonateShutdownError, ResonateStoreError, StoreUnavailable
+from resonate.protocol import Lease
+from resonate.runtime import Runtime
 from resonate.stores import LocalStore
 from resonate.stores.sqlite import SqliteStore
 
@@ -46,6 +49,44 @@ def test_with_starts_and_stops() -> None:
     with pytest.raises(ZeroDivisionError):
         block()
     when(lambda: not set(threading.enumerate()) - before)
+
+
+def test_a_client_that_could_not_start_starts_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start that the store refuses, as on a full disk, leaves no thread of its own and nobody who listens; a later one works."""
+    client = Resonate.local(path=tmp_path / "runs.db", log_level="CRITICAL")
+    client.register(value)
+
+    def refuses(store: LocalStore) -> None:
+        if store._receivers:
+            raise StoreUnavailable("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, "_send_what_waits", refuses)
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable):
+                client.start()
+    assert client._shared.store._receivers == ()
+    when(lambda: not any("worker" in thread.name for thread in threading.enumerate()))
+    assert client.begin_run("run", "value", 1).result(SOON) == 1
+    client.stop()
+
+
+def test_a_run_that_is_handed_out_again_while_it_begins_is_not_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that finds a run which another one has only just made, and resumes it, does not take it for one that waits for itself."""
+    keep_alive = Runtime._keep_alive
+
+    def meanwhile(runtime: Runtime) -> None:
+        keep_alive(runtime)
+        for run in list(runtime._runs.values()):
+            jobs: list[Any] = []
+            runtime._post(run, jobs, Computation.resumed, Lease(run.id, f"__invoke:{run.id}", 1), None)
+            runtime._work_off(jobs)
+
+    monkeypatch.setattr(Runtime, "_keep_alive", meanwhile)
+    with Resonate(log_level="CRITICAL") as client:
+        client.register(value)
+        assert client.begin_run("launched", "value", 1).result(SOON) == 1
+        assert client.begin_rpc("offered", "value", 2).result(SOON) == 2
 
 
 def test_starting_and_stopping_are_idempotent() -> None:
