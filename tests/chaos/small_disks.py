@@ -182,6 +182,8 @@ class Load:
         self.told_under_way: dict[str, str] = {}
         self.told_at_launch: dict[str, str] = {}
         """By the run, what was told."""
+        self.told_late: dict[str, str] = {}
+        """The same, when there was space again already."""
 
     def launch(self) -> None:
         """One more, of any workflow."""
@@ -215,10 +217,10 @@ class Load:
         for run_id, handle in self._under_way.items():
             error = handle.future.exception(SOON_S)
             if isinstance(error, StoreUnavailable):  # told just before there was space
-                self.told_under_way[run_id] = str(error)
+                self.told_late[run_id] = str(error)
             else:
                 found += _wrong(run_id, handle)
-        for run_id in self.told_under_way:
+        for run_id in (*self.told_under_way, *self.told_late):
             found += _wrong(run_id, self._client.get(run_id))
         for run_id in self.told_at_launch:
             found += _wrong(run_id, self._client.begin_run(run_id, _name(run_id)))
@@ -251,7 +253,7 @@ def starve(disk: str, ledger: str, seed: int, durability: str, dies: bool) -> An
         began_s = time.monotonic()
         wrong = load.wrong()
         took_s = time.monotonic() - began_s
-    return {"told": [load.told_under_way, load.told_at_launch], "took": took_s, "wrong": wrong}
+    return {"told": [load.told_under_way, load.told_at_launch], "late": list(load.told_late.values()), "took": took_s, "wrong": wrong}
 
 
 def outlive(disk: str, ledger: str, launched: list[str], durability: str, frees_first: bool) -> Any:
@@ -325,6 +327,8 @@ def fill_up(nursery: Nursery, kind: str, seed: int, figures: Figures) -> None:
             figures.told_at_launch += len(told[1])
             wrong += said["wrong"]
             wrong += _unclear([*told[0].values(), *told[1].values()], path)
+            wrong += _unclear(said.get("late", ()), path, size_kb * 1000)
+            figures.told_under_way += len(said.get("late", ()))
         Filler(disk).free()  # whoever should have done it may have died
         if (found := integrity(path)) != "ok":
             wrong.append(found)
@@ -338,12 +342,12 @@ def fill_up(nursery: Nursery, kind: str, seed: int, figures: Figures) -> None:
     figures.wrong += [f"seed {seed}, {kind}, {size_kb} kB, {durability}, {deaths} deaths: {each}" for each in wrong]
 
 
-def _unclear(texts: Sequence[str], path: Path) -> list[str]:
+def _unclear(texts: Sequence[str], path: Path, free_limit: int = FREE_LIMIT) -> list[str]:
     """Those of the texts that do not say which file it is, what is wrong and how little is free."""
     why = r"(database or disk is full|disk I/O error|No space left on device)"
     pattern = re.compile(rf"{re.escape(str(path))} cannot be used: {why}; ([\d,]+) bytes are free there")
     found = ((text, pattern.search(text)) for text in texts)
-    return [f"told: {text}" for text, match in found if match is None or int(match[2].replace(",", "")) > FREE_LIMIT]
+    return [f"told: {text}" for text, match in found if match is None or int(match[2].replace(",", "")) > free_limit]
 
 
 def sweep(rounds: int, seed: int, kinds: Sequence[str]) -> Figures:
