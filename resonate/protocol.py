@@ -82,6 +82,8 @@ PARALLEL_CALLBACKS_LIMIT = 16
 """Callbacks that a run which goes to rest asks for at once."""
 REPLY_LIMIT = 256 * 1024 * 1024
 """Bytes of a server's reply."""
+MESSAGE_LIMIT = 64 * 1024 * 1024
+"""Bytes of a message that is posted to a worker."""
 EVENT_LINE_LIMIT = 64 * 1024 * 1024
 """Bytes of one line in a stream of messages."""
 REQUEST_TIMEOUT_S = 5.0

@@ -12,8 +12,9 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Protocol, Self, overload
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast, overload
 
+from resonate import stores
 from resonate.computation import error_text
 from resonate.context import Context, Random, Time
 from resonate.coroutine import LFI, Command, Composed, plain_function
@@ -51,17 +52,19 @@ from resonate.protocol import (
 from resonate.registry import Registry
 from resonate.runtime import Runtime
 from resonate.steps import Steps
-from resonate.stores.connections import Credentials
 from resonate.stores.face import Backend, checked_text
 from resonate.stores.foreign import ForeignStore
 from resonate.stores.local import LocalStore
 from resonate.stores.promises import PromiseStore
-from resonate.stores.remote import RemoteStore
 from resonate.stores.schedules import ScheduleStore
 from resonate.stores.sqlite import SqliteStore
 from resonate.tracker import Tracker
 from resonate.wire.legacy import read_tags
 from resonate.wire.lineage import guessed_lineage
+
+if TYPE_CHECKING:
+    from resonate.stores.remote import RemoteStore
+    from resonate.transport.connections import Credentials
 
 # Programs for 0.6.7 import the types `Context`, `Time` and `Random` from here too.
 __all__ = ["ALLOWED_LOG_LEVELS", "Context", "Function", "Random", "Resonate", "Time"]
@@ -107,9 +110,9 @@ class Resonate:
             raise TypeError(f"the message_source of a LocalStore must be `LocalMessageSource`, got {type(message_source).__name__}")
         if message_source is not None and store is None:
             raise ValueError("a message_source needs the store that it belongs to: Resonate(store=store, message_source=...)")
-        if isinstance(store, RemoteStore) and isinstance(message_source, LocalMessageSource):
+        if _is_far(store) and isinstance(message_source, LocalMessageSource):
             raise TypeError("the message_source of a RemoteStore must be a `Poller`, or none, got LocalMessageSource")
-        if store is not None and not isinstance(store, (LocalStore, RemoteStore)) and message_source is None:
+        if store is not None and not isinstance(store, LocalStore) and not _is_far(store) and message_source is None:
             raise ValueError(f"a {type(store).__name__} needs its message_source: Resonate(store=store, message_source=...)")
         if ttl <= 0:
             raise ValueError(f"ttl must be a positive number of seconds, got {ttl}")
@@ -164,7 +167,9 @@ class Resonate:
         >>> Resonate.remote(host="http://localhost:8001")
         Resonate(on http://localhost:8001, not asked yet, group='default', 0 functions)
         """
-        store = RemoteStore(host, store_port, auth, protocol=protocol, message_source_port=message_source_port, log_level=_level(log_level))
+        store = stores.RemoteStore(
+            host, store_port, auth, protocol=protocol, message_source_port=message_source_port, log_level=_level(log_level)
+        )
         return cls(
             dependencies=dependencies, group=group, log_level=log_level, pid=pid, registry=registry, store=store, ttl=ttl,
             workers=workers, encoder=encoder,
@@ -213,8 +218,8 @@ class Resonate:
 
     def reach(self, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
         """Ask the server whether it is there. `StoreUnavailable` says why not; promises in this process or in a file are always there."""
-        if isinstance(self._shared.store, RemoteStore):
-            self._shared.store.reach(timeout_s)
+        if _is_far(self._shared.store):
+            cast("RemoteStore", self._shared.store).reach(timeout_s)
 
     def start(self) -> None:
         """Begin to work. Launching anything does it too; starting twice is starting once."""
@@ -446,7 +451,7 @@ class Resonate:
 
         Its server is asked about it now and then. Of what is in this process, or in a file, observers are told without being asked for.
         """
-        if isinstance(self._shared.store, RemoteStore):
+        if _is_far(self._shared.store):
             self._shared.tracker(self._facts).track(run_id)
 
     def _facts(self, origin: str, record: PromiseRecord) -> list[Event]:
@@ -543,8 +548,7 @@ class _Shared:
         """Who asks a server about the runs of others; made on first use."""
         with self._lock:
             if self._tracker is None:
-                assert isinstance(self.store, RemoteStore)
-                self._tracker = Tracker(self.store, facts, self.observers.publish)
+                self._tracker = Tracker(cast("RemoteStore", self.store), facts, self.observers.publish)
             return self._tracker
 
     def ask(self, operation: Operation) -> Any:
@@ -702,7 +706,12 @@ def _level(log_level: int | str) -> int:
 def _backend(store: LocalStore | RemoteStore | Store | None) -> Backend:
     if store is None:
         return LocalStore()
-    return store if isinstance(store, (LocalStore, RemoteStore)) else ForeignStore(store)
+    return cast("Backend", store) if isinstance(store, LocalStore) or _is_far(store) else ForeignStore(cast("Store", store))
+
+
+def _is_far(store: object) -> bool:
+    """Whether it is a store of ours on a server."""
+    return getattr(store, "is_far", False) is True
 
 
 def _checked(id: Any, func: Any) -> str | Callable[..., Any]:

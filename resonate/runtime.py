@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from resonate.computation import (
     BLOCKED,
@@ -73,8 +73,10 @@ from resonate.registry import Registry
 from resonate.steps import Steps
 from resonate.stores.face import Backend
 from resonate.timers import Timers
-from resonate.wire.legacy import message_from_wire
 from resonate.workers import Workers
+
+if TYPE_CHECKING:
+    from resonate.stores.remote import RemoteStore
 
 logger = logging.getLogger("resonate")
 
@@ -151,6 +153,8 @@ class Runtime:
                 raise
         else:
             self._source.start()
+            if self._store.is_far:
+                self._end_listening = cast("RemoteStore", self._store).hear(self._hear)
             threading.Thread(target=self._pump, args=(self._source,), name="resonate-messages", daemon=True).start()
 
     def stop(self, timeout_s: float) -> None:
@@ -450,13 +454,21 @@ class Runtime:
                 brought = source.next()
                 if brought is None:
                     return
-                message = message_from_wire(brought, source.anycast)
+                message = self._store.message_of(brought, source.anycast)
             except Exception as error:  # a damaged message, or the source itself: the next one may be sound
                 logger.warning("a message was dropped: %s", error)
                 time.sleep(MESSAGE_SOURCE_PAUSE_S)
                 continue
-            if message is not None:
+            if isinstance(message, NotifyMessage) and self._store.is_far:
+                # Anybody may have posted it: the server knows.
+                self._inbox.append(partial(self._ask, GetPromise(message.promise.id), self._looked_up))
+                self._see_to_news()
+            elif message is not None:
                 self._hear(message)
+
+    def _looked_up(self, answer: Any, jobs: list[Job]) -> None:
+        if isinstance(answer, PromiseRecord) and answer.state != "PENDING":
+            self._notice(answer, jobs)
 
     def _hear(self, message: Message) -> None:
         """The store's listener. Within a drive the message waits in the inbox until the drive is over."""

@@ -126,14 +126,18 @@ class Tracker:
                 tracked.known.add(record.id)
                 tracked.pending[record.id] = record
                 self._publish(created)
-                self._began(tracked, record)
+                self._place(tracked, record)
             if settled and tracked.pending.pop(record.id, None) is not None:
                 tracked.children.pop(record.id, None)
                 self._publish(settled[0])
 
-    def _began(self, tracked: _Tracked, record: PromiseRecord) -> None:
-        """A local call is at work as soon as its promise is there; whoever made it is at work for certain."""
+    def _place(self, tracked: _Tracked, record: PromiseRecord) -> None:
+        """A local call is at work as soon as its promise is there; whoever made it is at work for certain, and has come to that number."""
         lineage = record.lineage or guessed_lineage(record, tracked.run_id)
+        if lineage.parent is not None:
+            number = record.id.removeprefix(self._store.child_id(lineage.parent, 0)[:-1])
+            if number.isascii() and number.isdigit() and len(number) < 10:
+                tracked.children[lineage.parent] = max(int(number), tracked.children.get(lineage.parent, 0))
         for each in (lineage.parent, record.id if lineage.kind == "run" else None):
             if each in tracked.pending and each not in tracked.begun:
                 tracked.begun.add(each)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from resonate.labels import short_text
-from resonate.protocol import ID_LIMIT, SEARCH_LIMIT, Encoded, Operation, refusal
+from resonate.protocol import ID_LIMIT, SEARCH_LIMIT, Encoded, Message, Operation, refusal
 
 
 class Answers(Protocol):
@@ -98,6 +98,10 @@ class Backend(Protocol):
 
     def address(self, target: str, /) -> str:
         """The address of a logical target, as promises carry it."""
+        ...
+
+    def message_of(self, brought: Any, recv: str, /) -> Message | None:
+        """A message as a message source brings it; None for a kind that is not known. ValueError or `ResonateError` when it is damaged."""
         ...
 
     def listen(self, group: str, id: str, receive: Callable[[Any], None], /) -> Callable[[], None]:

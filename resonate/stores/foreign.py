@@ -26,7 +26,7 @@ from resonate.protocol import (
     SettlePromise,
     Subscribe,
 )
-from resonate.wire.legacy import address_of, read_tags, tags_of
+from resonate.wire.legacy import address_of, message_from_wire, read_tags, tags_of
 
 _SETTLED = frozenset((40300, 40301, 40302, 40303, 40399))
 """The codes with which stores refuse to settle what is settled already."""
@@ -42,6 +42,7 @@ class ForeignStore:
     sole_owner = False
     is_far = False
     child_separator = "."
+    message_of = staticmethod(message_from_wire)
 
     def __init__(self, store: Store) -> None:
         self._store = store

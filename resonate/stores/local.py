@@ -61,7 +61,7 @@ from resonate.stores.schedules import ScheduleStore
 from resonate.stores.tasks import TaskStore
 from resonate.timers import Timers
 from resonate.wire.current import message_to_wire
-from resonate.wire.legacy import address_of, poll_address
+from resonate.wire.legacy import address_of, message_from_wire, poll_address
 
 logger = logging.getLogger("resonate")
 
@@ -98,6 +98,8 @@ class LocalStore:
     """No other process can see these promises, so nobody else can take a run over."""
     is_far = False
     child_separator = "."
+    message_of = staticmethod(message_from_wire)
+    """A message as a message source brings it."""
     where = ("memory", "in memory")
     """What kind of place this is, and how the notebook calls it."""
 

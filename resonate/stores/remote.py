@@ -14,6 +14,7 @@ waited for has settled in the meantime (`_refresh`).
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
@@ -24,7 +25,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from resonate.errors import RemoteProtocolError, ResonateStoreError, StoreUnavailable
 from resonate.models.encoder import Encoder
@@ -35,7 +36,6 @@ from resonate.protocol import (
     REFRESH_S,
     REMOTE_THREADS_LIMIT,
     REQUEST_TIMEOUT_S,
-    STREAM_SILENCE_LIMIT_S,
     WAIT_SLICE_S,
     ClaimTask,
     CreateLeased,
@@ -52,15 +52,17 @@ from resonate.protocol import (
     Subscribe,
     TaskMessage,
 )
-from resonate.stores.connections import Connections, Credentials, Unreachable
-from resonate.stores.io_threads import IoThreads
-from resonate.stores.line import Impatient, Line, Stopped
 from resonate.stores.local import _with_values as with_values
 from resonate.stores.promises import PromiseStore
 from resonate.stores.schedules import ScheduleStore
 from resonate.stores.tasks import TaskStore
 from resonate.timers import Timers
-from resonate.wire.client import Answered, Busy, Exchanges, Refused, ServerProtocol, one, unwelcome
+from resonate.transport.connections import Connections, Credentials, Unreachable
+from resonate.transport.io_threads import IoThreads
+from resonate.transport.line import Impatient, Line, Stopped
+from resonate.transport.settings import address_from, credentials_of_environment
+from resonate.transport.streams import MessageStream
+from resonate.wire.client import Answered, Busy, Exchanges, Refused, ServerProtocol, one
 from resonate.wire.current_client import CurrentClient
 from resonate.wire.http import Request
 from resonate.wire.legacy import address_of
@@ -449,15 +451,35 @@ class RemoteStore:
 
     def listen(self, group: str, id: str, receive: Callable[[Any], None]) -> Callable[[], None]:
         """Hand the messages for process `id` of a group to `receive` from now on; gives what ends it."""
-        self._receivers = (*self._receivers, receive)
-        stream = MessageStream(self, group, id)
-        stream.start()
+        end_hearing = self.hear(receive)
+        recv = f"poll://any@{group}/{id}"
+        place = f"{quote(group, safe='')}/{quote(id)}"
+        stream = MessageStream(self._line, self._message_places(place), lambda event: self._hear(event, recv), self._refresh)
 
         def end() -> None:
-            self._receivers = tuple(each for each in self._receivers if each is not receive)
+            end_hearing()
             stream.stop()
 
         return end
+
+    def hear(self, receive: Callable[[Any], None]) -> Callable[[], None]:
+        """Hand what is found out without a message to `receive`, for whoever gets the messages elsewhere; gives what ends it."""
+        self._receivers = (*self._receivers, receive)
+
+        def end() -> None:
+            self._receivers = tuple(each for each in self._receivers if each is not receive)
+
+        return end
+
+    def message_of(self, brought: Any, recv: str) -> Message | None:
+        """A message as a message source brings it: JSON, read or not."""
+        protocol = self._protocol or _A_LEGACY_CLIENT
+        return protocol.message(brought if isinstance(brought, bytes) else json.dumps(brought).encode(), recv)
+
+    def _hear(self, event: bytes, recv: str) -> None:
+        message = self.message_of(event, recv)
+        if message is not None:
+            self._receive(message)
 
     def _receive(self, message: Message) -> None:
         if isinstance(message, NotifyMessage):
@@ -488,86 +510,6 @@ class RemoteStore:
         self.on_trouble("", error)
 
 
-class MessageStream:
-    """The thread that reads the messages for one process, and connects anew for as long as it takes."""
-
-    def __init__(self, store: RemoteStore, group: str, id: str) -> None:
-        self._store = store
-        self._place = f"{quote(group, safe='')}/{quote(id)}"
-        self._recv = f"poll://any@{group}/{id}"
-        self._stream: Any = None
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._read_for_ever, name="resonate-messages", daemon=True)
-        self.connected = threading.Event()
-
-    def start(self) -> None:
-        """Begin to read."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the stream."""
-        self._stopped.set()
-        if self._stream is not None:
-            self._stream.close()
-
-    def _read_for_ever(self) -> None:
-        line = self._store._line
-        places = self._store._message_places(self._place)
-        while not self._stopped.is_set():
-            try:
-                line.wait_turn(None)
-                self._stream = self._open(places)
-            except Stopped:
-                return
-            except Unreachable as error:
-                line.failed(str(error))
-                continue
-            except Refused as error:
-                line.refused(str(error))
-                continue
-            line.answered()
-            if self._stopped.is_set():
-                self._stream.close()
-                return
-            self._store._refresh()
-            self.connected.set()
-            try:
-                for event in self._stream.events():
-                    self._hear(event)
-            except Unreachable as error:
-                logger.info("the messages of %s broke off: %s", self._store.url, error)
-            self._stream.close()
-
-    def _open(self, places: list[tuple[Connections, str]]) -> Any:
-        """The stream at the first place that has one. Servers have it at another port, at the same, or at both."""
-        status = 0
-        for connections, target in list(places):
-            try:
-                stream = connections.stream(target, STREAM_SILENCE_LIMIT_S)
-            except Unreachable:
-                if (connections, target) == places[-1]:
-                    raise
-                continue
-            if stream.status == 200 and stream.kind == "text/event-stream":
-                places.remove((connections, target))
-                places.insert(0, (connections, target))
-                return stream
-            stream.close()
-            status = stream.status
-            if status in (401, 403):
-                raise unwelcome(status)
-        raise Unreachable(f"it has no messages to read (it answered {status})", was_sent=True)
-
-    def _hear(self, event: bytes) -> None:
-        protocol = self._store._protocol or _A_LEGACY_CLIENT
-        try:
-            message = protocol.message(event, self._recv)
-            if message is not None:
-                self._store._receive(message)
-        except Exception:  # the next one may be sound
-            logger.warning("a message of %s could not be read, and was dropped", self._store.url, exc_info=True)
-
-
 class _Handover(Exception):
     """The server cannot be reached just now, and whoever tried has other things to do."""
 
@@ -583,25 +525,6 @@ _A_LEGACY_CLIENT = LegacyClient()
 
 def _unheard(answer: Any) -> None:
     """Takes an answer that nobody waits for."""
-
-
-def credentials_of_environment() -> Credentials:
-    """A token or a user's name and password, where the environment has them."""
-    token, user = os.getenv("RESONATE_TOKEN"), os.getenv("RESONATE_USERNAME")
-    return token or ((user, os.getenv("RESONATE_PASSWORD", "")) if user else None)
-
-
-def address_from(which: str, host: str | None, port: str | int | None, otherwise: str, *, over: bool = False) -> str:
-    """A server's address from arguments and environment. A host that names a port already keeps it, unless `over` (another port of it)."""
-    host = host or os.getenv(f"RESONATE_HOST_{which}") or os.getenv("RESONATE_HOST") or "http://localhost"
-    parts = urlsplit(host if "://" in host else f"http://{host}")
-    given = port or os.getenv(f"RESONATE_PORT_{which}")
-    if given is None and parts.port is not None and not over:
-        return host
-    if given is None and parts.scheme == "https" and not over:
-        return host
-    name = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{name}:{given or otherwise}{'' if over else parts.path}"
 
 
 def _encoded(operation: Any, encode: Callable[[Any], Any]) -> Any:

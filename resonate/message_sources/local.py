@@ -1,4 +1,4 @@
-"""Where a process gets its messages from. Anything that offers `resonate.models.message_source.MessageSource` can stand here."""
+"""Messages of a store in the same process."""
 
 from __future__ import annotations
 

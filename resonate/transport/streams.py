@@ -1,0 +1,90 @@
+"""A stream of messages that is read for as long as it takes: it is opened anew whenever it ends."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+from resonate.protocol import STREAM_SILENCE_LIMIT_S
+from resonate.transport.connections import Connections, EventStream, Unreachable
+from resonate.transport.line import Line, Stopped
+from resonate.wire.client import Refused, unwelcome
+
+logger = logging.getLogger("resonate.message_sources.poller")
+
+Place = tuple[Connections, str]
+"""Where a stream may be: at which server, and under which path."""
+
+
+class MessageStream:
+    """The thread that reads messages. It begins at once: `hear` gets each event's data, `connected` is called after each new connection.
+
+    `places` are tried in order; servers have the stream at a port of its own, at that of the promises, or at both.
+    """
+
+    def __init__(
+        self, line: Line, places: Sequence[Place], hear: Callable[[bytes], None], connected: Callable[[], None] = lambda: None
+    ) -> None:
+        self._line = line
+        self._places = list(places)
+        self._hear = hear
+        self._connected = connected
+        self._stream: EventStream | None = None
+        self._stopped = threading.Event()
+        threading.Thread(target=self._read_for_ever, name="resonate-messages", daemon=True).start()
+
+    def stop(self) -> None:
+        """End the stream."""
+        self._stopped.set()
+        if self._stream is not None:
+            self._stream.close()
+
+    def _read_for_ever(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._line.wait_turn(None)
+                stream = self._stream = self._open()
+            except Stopped:
+                return
+            except Unreachable as error:
+                self._line.failed(str(error))
+                continue
+            except Refused as error:
+                self._line.refused(str(error))
+                continue
+            self._line.answered()
+            if not self._stopped.is_set():
+                self._connected()
+                self._read(stream)
+            stream.close()
+
+    def _read(self, stream: EventStream) -> None:
+        try:
+            for event in stream.events():
+                try:
+                    self._hear(event)
+                except Exception:  # a damaged message: the next one may be sound
+                    logger.warning("a message could not be read, and was dropped", exc_info=True)
+        except Unreachable as error:
+            logger.info("the messages broke off, and are asked for anew: %s", error)
+
+    def _open(self) -> EventStream:
+        status = 0
+        for place in list(self._places):
+            connections, target = place
+            try:
+                stream = connections.stream(target, STREAM_SILENCE_LIMIT_S)
+            except Unreachable:
+                if place == self._places[-1]:
+                    raise
+                continue
+            if stream.status == 200 and stream.kind == "text/event-stream":
+                self._places.remove(place)
+                self._places.insert(0, place)
+                return stream
+            stream.close()
+            status = stream.status
+            if status in (401, 403):
+                raise unwelcome(status)
+        raise Unreachable(f"it has no messages to read (it answered {status})", was_sent=True)
