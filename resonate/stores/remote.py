@@ -496,6 +496,7 @@ class RemoteStore:
         if not self._started:
             self._started = True
             self._line.go_on()
+            self._connections.open()
             self._timers, self._threads = Timers("resonate-remote"), IoThreads(REMOTE_THREADS_LIMIT)
             self._timers.after(REFRESH_S, self._refresh_again)
 
@@ -505,6 +506,7 @@ class RemoteStore:
         self._line.stop()
         self._timers.stop(timeout_s)
         self._threads.stop(timeout_s)
+        self._connections.close()
 
     def _tell_refused(self, error: StoreUnavailable) -> None:
         self.on_trouble("", error)

@@ -123,8 +123,12 @@ class Connections:
             raise Unreachable(_why(error, self._timeout_s), was_sent=True) from error
         return EventStream(connection, response)
 
+    def open(self) -> None:
+        """Keep connections again."""
+        self._closed = False
+
     def close(self) -> None:
-        """Keep no connections any more."""
+        """Keep no connections any more, until `open`."""
         self._closed = True
         while self._idle:
             self._idle.pop().close()
