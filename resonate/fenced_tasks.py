@@ -293,10 +293,13 @@ class FencedTasks(Tables):
     def _send_execute(self, task: TaskRecord) -> None:
         self.messages.append(TaskMessage(task.recv, "execute", task.id, task.counter, task.root, task.timeout, task.created_on))
 
-    def _offer_again(self, promise_id: str, now: int, is_ours: Callable[[str], bool] = lambda recv: False) -> None:
+    def _offer_again(
+        self, promise_id: str, now: int, is_ours: Callable[[str], bool] = lambda recv: False,
+        is_heard: Callable[[str], bool] = lambda recv: True,
+    ) -> None:  # fmt: skip
         """Somebody listens now: send what could not be delivered, and what another process has sent, if it is for us."""
         task = self.tasks.get(fenced_id(promise_id))
-        if task is not None and task.state == "INIT":
+        if task is not None and task.state == "INIT" and is_heard(task.recv):
             self._offer(task, now)
         elif task is not None and task.state == "ENQUEUED" and is_ours(task.recv):
             self._send_execute(task)

@@ -144,15 +144,20 @@ class Machine(FencedTasks):
                 self._send_again(root, now)
             self._offer_again(root, now)
 
-    def offer(self, roots: Iterable[str], now: int, is_ours: Callable[[str], bool]) -> None:
-        """Send the open tasks of these runs to whom they may concern here; of those that another process has sent, what `is_ours`."""
+    def offer(
+        self, roots: Iterable[str], now: int, is_ours: Callable[[str], bool], is_heard: Callable[[str], bool] = lambda recv: True
+    ) -> None:
+        """Send the open tasks of these runs to whom they may concern here; of those that another process has sent, what `is_ours`.
+
+        A fenced task that another process could not deliver is tried only if `is_heard`: else two processes would try in turn for ever.
+        """
         for root in roots:
             active = self.tasks.get(self._active_task.get(root, ""))
             if active is None:
                 self._send_again(root, now)
             elif active.state == "ENQUEUED" and is_ours(active.recv):
                 self._send(active)
-            self._offer_again(root, now, is_ours)
+            self._offer_again(root, now, is_ours, is_heard)
 
     def _send_again(self, root: str, now: int) -> None:
         for task in [self.tasks[task_id] for task_id in self._open_tasks.get(root, ())]:

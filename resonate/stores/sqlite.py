@@ -269,7 +269,7 @@ class SqliteStore(LocalStore):
                 touched = self._machine.open_runs()
                 self._file.begin(self._machine)
             if touched:
-                self._machine.offer(touched, int(self._clock.time() * 1000), self._is_for_us)
+                self._machine.offer(touched, int(self._clock.time() * 1000), self._is_for_us, self._hears_fenced)
             result, deliveries = super()._locked_turn(do)
             changes = self._machine.changes
             if changes:
@@ -419,11 +419,15 @@ class SqliteStore(LocalStore):
         unclaimed = [task for task in machine.tasks.values() if task.state == "ENQUEUED"]
         for task in unclaimed:
             machine.apply(DeliveryFailed(task.id, task.counter), now)
-        machine.offer([task.root for task in unclaimed], now, self._is_for_us)
+        machine.offer([task.root for task in unclaimed], now, self._is_for_us, self._hears_fenced)
 
     def _is_for_us(self, recv: str) -> bool:
         address = self._addressee(recv)
         return address is not None and address[2] in self._pids
+
+    def _hears_fenced(self, recv: str) -> bool:
+        receiver = self._receiver(recv)
+        return receiver is not None and receiver.takes_fenced
 
     def _receiver(self, recv: str) -> Receiver | None:
         if not self._others:

@@ -49,7 +49,7 @@ ROWS: dict[str, set[str]] = {
     "FindSchedules": {"done"},
 }
 FENCED_WEIGHTS = {
-    "EnsurePromise": 12, "EnsureAcquired": 8, "AcquireTask": 14, "ActFenced": 10, "SuspendTask": 12, "FulfillTask": 4, "ReleaseTask": 4,
+    "EnsurePromise": 12, "EnsureAcquired": 8, "AcquireTask": 14, "ActFenced": 10, "SuspendTask": 12, "FulfillTask": 6, "ReleaseTask": 5,
     "HaltTask": 3, "ContinueTask": 3, "RenewLeases": 4, "ViewTask": 4, "AwaitPromise": 5, "ListenToPromise": 4, "FindPromises": 4,
     "FindTasks": 3, "EnsureSchedule": 1, "FindSchedules": 1,
 }  # fmt: skip
@@ -78,7 +78,7 @@ class FencedWalk(Walk):
     def held(self, state: str = "CLAIMED") -> tuple[str, int]:
         """A task and its version, at times another one."""
         task = self.fenced(state)
-        if task is None or self.chance.random() < 0.07:
+        if task is None or self.chance.random() < 0.12:
             return self.named(), 1
         return task.root, task.counter + self.chance.choice((0, 0, 0, 0, 0, 0, 0, -1, 1))
 

@@ -354,4 +354,4 @@ def test_a_planted_fault_of_the_file_is_found(plant: Callable[[pytest.MonkeyPatc
 
 def test_the_stores_agree_on_fenced_tasks_too() -> None:
     """The same with the operations of both generations on the same promises."""
-    assert agreement.not_met(agreement.walks(range(4), 1_500, fenced_agreement.FencedWalk), fenced_agreement.ROWS) == []
+    assert agreement.not_met(agreement.walks(range(6), 1_500, fenced_agreement.FencedWalk), fenced_agreement.ROWS) == []
