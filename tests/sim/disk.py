@@ -221,6 +221,9 @@ class Server:
     def left(self, worker: Worker | None) -> None:
         """A worker has ended."""
 
+    def retire(self) -> None:
+        """The world is over; what was there can be read still."""
+
     whose: Worker | None = None
     """The worker in whose process the turn under way is, if the server is not a process of its own."""
 

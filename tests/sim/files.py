@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -48,7 +47,6 @@ class FileServer(Server):
         self.whose: Worker | None = None
         self.keeper: sqlite3.Connection | None = None
         """With it open nobody is the last to close the file, which would bring the log into it."""
-        weakref.finalize(self, _close, self.processes, self.folder)
         super().__init__(self, next_run, resident_limit)  # type: ignore[arg-type]
         self.checkpoint()
 
@@ -80,6 +78,14 @@ class FileServer(Server):
         process = self.processes.pop(worker, None)
         if process is not None:
             process.file.close()
+
+    def retire(self) -> None:
+        self._promises, self._tasks = self.promises, self.tasks
+        for worker in list(self.processes):
+            self.left(worker)
+        assert self.keeper is not None
+        self.keeper.close()
+        self.folder.cleanup()
 
     def begin(self) -> None:
         """Somebody who was not there before opens the file."""
@@ -173,9 +179,3 @@ class FileServer(Server):
             found = self.read_all("tasks") | self.real.tasks
             self._tasks = {each.id: each for each in sorted(found.values(), key=lambda each: each.number)}
         return self._tasks
-
-
-def _close(processes: dict[Worker | None, Process], folder: tempfile.TemporaryDirectory[str]) -> None:
-    for process in processes.values():
-        process.file.close()
-    folder.cleanup()

@@ -427,12 +427,16 @@ class World:
 
     def run(self) -> None:
         """Go on until nothing can happen any more; raises `Violation`."""
-        while self.step():
-            if self.laws is not None:
-                self.laws.check()
-            if self.steps > STEPS_LIMIT:
-                raise Violation(LAWS["the_end"], "the world goes on for ever")
-        self.settle_accounts()
+        try:
+            while self.step():
+                if self.laws is not None:
+                    self.laws.check()
+                if self.steps > STEPS_LIMIT:
+                    raise Violation(LAWS["the_end"], "the world goes on for ever")
+            self.settle_accounts()
+        finally:
+            if self.server is not None:
+                self.server.retire()
 
     def step(self) -> bool:
         self.steps += 1
@@ -514,8 +518,9 @@ class World:
 
     def by_nature(self) -> set[str]:
         """Promises whose outcome is taken as it is."""
-        limited = {each for each in self.unwritten if each in self.machine.promises and self.machine.promises[each].timeout < QUIET_MS}
-        return self.meddled | limited
+        promises = self.machine.promises
+        limited = {each for each in self.unwritten if each in promises and promises[each].timeout < QUIET_MS}
+        return {each for each in self.meddled if each in promises} | limited  # a power cut may have taken some
 
     def own_waits_ms(self) -> float:
         interpreter = self.interpreter()
