@@ -44,10 +44,11 @@ class Kind(NamedTuple):
     """Whether a process may be ended by SIGBUS when the disk is taken in the middle of its commit. That is a death like others."""
 
 
+# The log of a file alone may have 4 MB, and the journal of an ext4 disk has as much.
 KINDS = {
     "tmpfs": Kind(),
-    "ext4 with blocks of 1 kB": Kind(("mkfs.ext4", "-q", "-F", "-m", "0", "-b", "1024")),
-    "ext4 with blocks of 4 kB": Kind(("mkfs.ext4", "-q", "-F", "-m", "0", "-b", "4096")),
+    "ext4 with blocks of 1 kB": Kind(("mkfs.ext4", "-q", "-F", "-m", "0", "-b", "1024"), (14_000, 22_000)),
+    "ext4 with blocks of 4 kB": Kind(("mkfs.ext4", "-q", "-F", "-m", "0", "-b", "4096"), (14_000, 22_000)),
     "btrfs": Kind(("mkfs.btrfs", "-q"), (120_000, 130_000), may_end=True),
 }
 NAMES = ("sequence", "fan_out", "nested", "retries", "sleeps", "remote", "recorded", "catches", "mixture", "values")
