@@ -76,6 +76,8 @@ BUSY_WAIT_LIMIT_S = 60.0
 """How long a process waits for a file that others have locked before it says so."""
 CONNECTIONS_KEPT_LIMIT = 32
 """Connections to a server that are kept while no request uses them."""
+REQUESTS_LIMIT = 64
+"""Requests to a server that one client has under way at once, whoever sends them."""
 REMOTE_THREADS_LIMIT = 16
 """Requests to a server that one client has under way at once, besides those that a caller waits for."""
 PARALLEL_CALLBACKS_LIMIT = 16

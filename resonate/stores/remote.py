@@ -78,7 +78,7 @@ _WHICH = Request("GET", "/promises", "id=x&limit=1")
 class _Job:
     """An operation under way."""
 
-    __slots__ = ("answers", "deliver", "exchanges", "missing", "operation")
+    __slots__ = ("answers", "deliver", "exchanges", "missing", "operation", "refused")
 
     def __init__(self, operation: Operation, exchanges: Exchanges, deliver: Deliver) -> None:
         self.operation = operation
@@ -86,6 +86,7 @@ class _Job:
         self.deliver = deliver
         self.answers: list[Answered] = []
         self.missing = 0  # of the requests that were sent at once
+        self.refused: ResonateStoreError | None = None  # what one of those was refused with
 
 
 class _Impatience:
@@ -309,52 +310,63 @@ class RemoteStore:
                 return None
             except Stopped:
                 return None
+            except ResonateStoreError as error:  # what the server will not take, however often it is sent
+                return self._finish(job, error)
 
     def _take_up(self, job: _Job, request: Request, *, was_sent: bool) -> None:
         try:
             answered = self._exchange(request, _FOR_EVER, was_sent=was_sent)
         except Stopped:
             return
+        except ResonateStoreError as error:
+            self._finish(job, error)
+            return
         self._advance(job, [answered], _FOR_EVER)
 
     def _part(self, job: _Job, place: int, request: Request) -> None:
+        answered = _NONE
         try:
             answered = self._exchange(request, _FOR_EVER)
         except Stopped:
             return
+        except ResonateStoreError as error:
+            job.refused = error
         with self._line.lock:
             job.answers[place] = answered
             job.missing -= 1
             is_last = job.missing == 0
-        if is_last:
+        if is_last and job.refused is not None:
+            self._finish(job, job.refused)
+        elif is_last:
             self._advance(job, job.answers, _FOR_EVER)
 
     def _exchange(self, request: Request, patience: _Impatience, *, was_sent: bool = False) -> Answered:
         """Send a request until it is answered."""
         target = f"{request.path}?{request.query}" if request.query else request.path
         while True:
-            if patience is _AT_ONCE:
-                if self._line.is_down:
-                    raise _Handover(was_sent)
-            else:
-                self._line.wait_turn(patience.until)
+            turn = self._line.turn_now() if patience is _AT_ONCE else self._line.wait_turn(patience.until)
+            if turn is None:
+                raise _Handover(was_sent)
             try:
                 self._sent_at = time.monotonic()
                 response = self._connections.exchange(request.method, target, request.headers, request.body)
                 body = self._read(request, response.status, response.kind, response.body)
             except Unreachable as error:
                 was_sent = was_sent or error.was_sent
-                self._line.failed(str(error), is_told=patience.until is not None)
+                self._line.failed(str(error), turn, is_told=patience.until is not None)
             except Refused as error:
-                self._line.refused(str(error))
+                self._line.refused(str(error), turn)
             except (Busy, RemoteProtocolError) as error:
                 was_sent = True
-                self._line.failed(getattr(error, "mesg", "") or str(error))
+                self._line.failed(getattr(error, "mesg", "") or str(error), turn)
+            except ResonateStoreError:
+                self._line.answered(turn)
+                raise
             except BaseException:  # an interrupt: somebody else has to try the line
-                self._line.gave_up()
+                self._line.gave_up(turn)
                 raise
             else:
-                self._line.answered()
+                self._line.answered(turn)
                 return Answered(response.status, body, was_sent)
 
     def _read(self, request: Request, status: int, kind: str, body: bytes) -> Any:
@@ -412,7 +424,7 @@ class RemoteStore:
 
     def _nudge(self) -> None:
         self._is_nudge_due = False
-        if time.monotonic() - self._sent_at >= NUDGE_S / 2 and not self._line.is_down:
+        if time.monotonic() - self._sent_at >= NUDGE_S / 2 and self._line.trouble is None:
             self._threads.put(partial(self._advance, self._job(GetPromise("x"), _unheard), None, _FOR_EVER))
 
     def _refresh(self) -> None:

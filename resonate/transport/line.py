@@ -1,8 +1,4 @@
-"""Whether a server can be reached. While it cannot, whoever wants to ask it waits, and one at a time tries.
-
-Pauses between tries grow to `BACKOFF_LIMIT_S` and differ by chance, so that the clients of a server that comes back do not all ask in the
-same moment. As soon as one try is answered everybody goes on.
-"""
+"""Whether a server can be reached: threads wait here for their turn to ask it. `pace` decides whose turn it is."""
 
 from __future__ import annotations
 
@@ -14,7 +10,8 @@ from collections.abc import Callable
 
 from resonate.errors import StoreUnavailable
 from resonate.models.retry_policy import RetryPolicy
-from resonate.protocol import BACKOFF_FIRST_S, BACKOFF_LIMIT_S, REFUSED_PAUSE_S, WAIT_SLICE_S
+from resonate.protocol import REFUSED_PAUSE_S, REQUESTS_LIMIT, WAIT_SLICE_S
+from resonate.transport.pace import Pace
 
 logger = logging.getLogger("resonate.stores.remote")
 
@@ -28,102 +25,94 @@ class Stopped(Exception):
 
 
 class Line:
-    """One server's. Any thread may ask."""
+    """One server's, for all threads of a client. Each turn is ended by one of `answered`, `failed`, `refused` and `gave_up`."""
 
     def __init__(self, url: str, policy: RetryPolicy | None = None) -> None:
         self._url = url
         self._policy = policy
         self.lock = threading.Lock()
         self._changed = threading.Condition(self.lock)
+        self._pace = Pace(REQUESTS_LIMIT)
+        self._waiting = 0
+        self._failures = 0
+        self._is_refused = False
         self.trouble: StoreUnavailable | None = None
         """Why the server cannot be asked; None while it can."""
-        self._failures = 0
-        self._next_try = 0.0
-        self._is_tried = False  # just now, by somebody
-        self._is_refused = False
         self.is_stopped = False
         self.log_level = logging.NOTSET
         """What is below it is not said."""
         self.on_refused: Callable[[StoreUnavailable], None] = lambda error: None
 
-    @property
-    def is_down(self) -> bool:
-        """Whether nobody answered the last try."""
-        return self.trouble is not None
+    def turn_now(self) -> bool | None:
+        """A turn where one can be had without waiting, else None."""
+        with self.lock:
+            return None if self._pace.is_down or self._waiting else self._pace.ask(time.monotonic())
 
-    def wait_turn(self, until: float | None) -> None:
-        """Wait until the server can be asked, or until it is this thread's turn to try. Raises `Impatient` at `until`, or `Stopped`."""
-        if self.trouble is None and not self.is_stopped:
-            return
+    def wait_turn(self, until: float | None) -> bool:
+        """Wait for a turn to ask the server. Raises `Impatient` at `until` (by the monotonic clock; None: never), or `Stopped`."""
         with self._changed:
-            while True:
-                if self.is_stopped and (until is None or self.trouble is not None):
-                    raise Stopped if until is None else Impatient
-                if self.trouble is None:
-                    return
-                now = time.monotonic()
-                if until is not None and (now >= until or (self._is_refused and now < self._next_try)):
-                    raise Impatient
-                if not self._is_tried and now >= self._next_try:
-                    self._is_tried = True
-                    return
-                pause_s = WAIT_SLICE_S if self._is_tried else max(0.001, min(self._next_try - now, WAIT_SLICE_S))
-                self._changed.wait(pause_s)
+            turn = None if self._waiting else self._turn(until)
+            if turn is not None:
+                return turn
+            self._waiting += 1
+            try:
+                while (turn := self._turn(until)) is None:
+                    pause_s = self._pace.next_try - time.monotonic() if self._pace.is_down else WAIT_SLICE_S
+                    self._changed.wait(max(0.001, min(pause_s, WAIT_SLICE_S)))
+                return turn
+            finally:
+                self._waiting -= 1
 
-    def answered(self) -> None:
-        """A try was answered: everybody goes on."""
-        if self.trouble is None:
-            return
+    def _turn(self, until: float | None) -> bool | None:
+        now = time.monotonic()
+        if self.is_stopped and (until is None or self.trouble is not None):
+            raise Stopped if until is None else Impatient
+        if until is not None and self.trouble is not None and (now >= until or (self._is_refused and now < self._pace.next_try)):
+            raise Impatient
+        return self._pace.ask(now)
+
+    def answered(self, turn: bool) -> None:
+        """The server answered: others may go on."""
         with self._changed:
-            if self.trouble is not None:
-                self.trouble, self._failures, self._is_tried, self._is_refused = None, 0, False, False
+            if self._pace.answered(turn):
+                self.trouble, self._failures, self._is_refused = None, 0, False
                 self._say("%s answers again; what has waited goes on")
-                self._changed.notify_all()
+            if self._waiting:
+                self._changed.notify(2)  # the window may have grown by one
 
-    def failed(self, why: str, *, is_told: bool = False) -> None:
-        """Nobody answered; `is_told` says that whoever tried will hear of it."""
+    def failed(self, why: str, turn: bool, *, is_told: bool = False) -> None:
+        """Nobody answered; `is_told` says that whoever asked will hear of it."""
         with self._changed:
-            if self.trouble is not None and not self._is_tried:
-                return  # it was sent before that was known
             if self.trouble is None and not is_told:
                 self._say("%s cannot be asked: %s. Runs wait, and go on as soon as it answers.", why)
+            pause_s = self._policy.next(self._failures) if self._policy is not None else None
+            self._pace.failed(turn, time.monotonic(), random.random(), None if pause_s is None else max(0.0, float(pause_s)))  # noqa: S311
+            self._failures += 1
+            self._is_refused = False
             self.trouble = StoreUnavailable(
                 f"{self._url} cannot be asked: {why}. Runs go on as soon as it answers. Is a server started there? "
                 "`python -m resonate dev` starts one."
             )
-            pause_s = self._pause_s()
-            self._failures += 1
-            self._is_tried = self._is_refused = False
-            self._next_try = time.monotonic() + pause_s
             self._changed.notify_all()
 
-    def refused(self, why: str) -> None:
+    def refused(self, why: str, turn: bool) -> None:
         """The server will not answer like that: it is left alone for a while, and everybody who waits is told."""
         error = StoreUnavailable(f"{self._url} cannot be used: {why}.")
         with self._changed:
-            self.trouble, self._is_tried, self._is_refused = error, False, True
-            self._failures += 1
-            self._next_try = time.monotonic() + REFUSED_PAUSE_S
+            self._pace.failed(turn, time.monotonic(), 0.0, REFUSED_PAUSE_S)
+            self.trouble, self._is_refused = error, True
             self._changed.notify_all()
         self.on_refused(error)
 
-    def gave_up(self) -> None:
-        """Whoever tried was interrupted before there was an answer."""
+    def gave_up(self, turn: bool) -> None:
+        """Whoever asked was interrupted before there was an answer."""
         with self._changed:
-            self._is_tried = False
+            self._pace.gave_up(turn)
             self._changed.notify_all()
 
     def _say(self, text: str, *more: str) -> None:
         if self.log_level <= logging.WARNING:
             logger.warning(text, self._url, *more)
-
-    def _pause_s(self) -> float:
-        if self._policy is not None:
-            pause_s = self._policy.next(self._failures)
-            if pause_s is not None:
-                return max(0.0, float(pause_s))
-        grown = BACKOFF_FIRST_S * 2.0 ** min(self._failures, 20)
-        return min(BACKOFF_LIMIT_S, grown) * random.uniform(1.0, 1.25)  # noqa: S311 (nothing secret)
 
     def stop(self) -> None:
         """Let everybody go who waits."""

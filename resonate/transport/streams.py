@@ -43,17 +43,18 @@ class MessageStream:
     def _read_for_ever(self) -> None:
         while not self._stopped.is_set():
             try:
-                self._line.wait_turn(None)
-                stream = self._stream = self._open()
+                turn = self._line.wait_turn(None)
             except Stopped:
                 return
+            try:
+                stream = self._stream = self._open()
             except Unreachable as error:
-                self._line.failed(str(error))
+                self._line.failed(str(error), turn)
                 continue
             except Refused as error:
-                self._line.refused(str(error))
+                self._line.refused(str(error), turn)
                 continue
-            self._line.answered()
+            self._line.answered(turn)
             if not self._stopped.is_set():
                 self._connected()
                 self._read(stream)

@@ -81,7 +81,13 @@ def circles(*, typing_only: bool) -> list[frozenset[str]]:
     return list({frozenset(other for other in reach[name] if name in reach[other]) for name in MODULES if name in reach[name]})
 
 
-@pytest.mark.parametrize("pure", ["resonate.computation", "resonate.machine", "resonate.wire.legacy_http", "resonate.server.gate"])
+PURE = (
+    "resonate.computation", "resonate.machine", "resonate.wire.legacy_http", "resonate.wire.legacy_client", "resonate.wire.current_client",
+    "resonate.server.gate", "resonate.transport.pace",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("pure", PURE)
 def test_the_pure_modules_touch_no_clock_thread_socket_or_dice(pure: str) -> None:
     """The machines, the translation of requests and the gate, and whatever of ours they import, import nothing that looks at the world."""
     for name in reached_from(pure):
