@@ -102,10 +102,18 @@ def _address(name: str, value: Any) -> str:
     return _text(name, value)
 
 
+def _shown_address(recv: str) -> Any:
+    try:
+        shown = json.loads(recv) if recv.startswith("{") else recv
+    except (ValueError, RecursionError):  # it leads nowhere, and is told as it is
+        return recv
+    return shown if isinstance(shown, str) or (isinstance(shown.get("type"), str) and "data" in shown) else recv
+
+
 TEXT, OPTIONAL_TEXT, INTEGER, DURATION, LEASE_TIME = map(Kind, (_text, _optional_text, _integer, _duration, _lease_time))
 TAGS, SETTLEMENT = map(Kind, (_tags, _settlement))
 VALUE = Kind(_value, lambda value: value_to_wire(value) or None)
-ADDRESS = Kind(_address, lambda recv: json.loads(recv) if recv.startswith("{") else recv)
+ADDRESS = Kind(_address, _shown_address)
 
 
 def read_fields(fields: Sequence[Field], shown: Any, inside: str = "") -> Attributes:

@@ -53,7 +53,7 @@ values = st.tuples(tags, data)
 states = st.sampled_from(["RESOLVED", "REJECTED", "REJECTED_CANCELED"])
 fences = st.none() | st.builds(Lease, st.just(""), ids, counters)
 heads = st.none() | st.dictionaries(st.sampled_from(["traceparent", "tracestate"]), texts, min_size=1)
-addresses = ids | st.just('{"type": "poll", "data": {"group": "g"}}')
+addresses = ids | st.sampled_from(['{"type": "poll", "data": {"group": "g"}}', "{", "{}", '{"type": 7, "data": 1}'])
 
 
 @st.composite
