@@ -53,8 +53,8 @@ KINDS = {
 }
 NAMES = ("sequence", "fan_out", "nested", "retries", "sleeps", "remote", "recorded", "catches", "mixture", "values")
 """The workflows that may be launched more than once, under any id."""
-FREE_LIMIT = ROOM_LIMIT + 65_536
-"""More than that is never free on a disk that a process calls full."""
+FREE_LIMIT = 3 * ROOM_LIMIT
+"""More than that is never free on a disk that a process calls full: what is left on it, and what was taken back of a turn that failed."""
 LEAVES = ((0, 0), (1, 4_096), (4_096, 65_536), (65_536, ROOM_LIMIT), (ROOM_LIMIT, 2 * ROOM_LIMIT))
 """How many bytes may be left on a full disk: none, less than a page, some pages, too few to begin to write, enough for a while."""
 LARGE_LIMIT = 3
