@@ -755,6 +755,7 @@ def _text_of(value: Encoded) -> str:
         plain = json.loads(data) if data else None
     except (ValueError, RecursionError):
         plain = data
-    if isinstance(plain, dict) and isinstance(plain.get("__error__"), str):
-        plain = plain["__error__"]
+    if isinstance(plain, dict):
+        told = plain.get("__error__", plain.get("message") if plain.get("__type") in ("error", "aggregate_error") else None)
+        plain = told if isinstance(told, str) else plain
     return ("rejected without a reason" if plain is None else str(plain))[:ERROR_TEXT_LIMIT]

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from resonate.classes import PLAIN
-from resonate.errors import ValueNotStorable, safe_text
+from resonate.errors import RemoteError, RemoteTraceback, ValueNotStorable, safe_text
 from resonate.models.encoder import Encoder
 from resonate.protocol import TRACEBACK_HEADER, TRACEBACK_TEXT_LIMIT, UNFAMILIAR_NAMES_LIMIT, Encoded
 from resonate.value_reader import Reader, Unfamiliar, loads
@@ -91,7 +91,7 @@ class DefaultEncoder:
             value = self._exact(text, may_be_error=data is None or '"__error__"' in data)
             if value is not None:
                 return value
-        return None if data is None else _twin_of(data)
+        return None if data is None else _error_of_others(_twin_of(data))
 
     def _writer(self, plain: frozenset[Any]) -> Writer:
         return Writer(plain=plain)
@@ -340,6 +340,23 @@ def _foreign(value: Any) -> Any:
 def _twin_of(data: str) -> Any:
     value = loads(data)
     return Exception(value["__error__"]) if isinstance(value, dict) and "__error__" in value else value
+
+
+def _error_of_others(value: Any) -> Any:
+    """An error as the current SDKs of Python and TypeScript write it; any other value is itself. What is pickled in it stays so."""
+    kind, text = (value.get("__type"), value.get("message")) if type(value) is dict else (None, None)
+    if kind not in ("error", "aggregate_error") or type(text) is not str:
+        return value
+    name, inner, stack = value.get("name"), value.get("errors"), value.get("stack")
+    made: Exception
+    if kind == "aggregate_error" and type(inner) is list and inner:
+        parts = (_error_of_others(each) for each in inner)
+        made = ExceptionGroup(text, [each if isinstance(each, Exception) else Exception(each) for each in parts])
+    else:
+        made = RemoteError(name, text) if type(name) is str and name not in ("", "Error", "Exception") else Exception(text)
+    if type(stack) is str:
+        made.__cause__ = RemoteTraceback(stack[:TRACEBACK_TEXT_LIMIT])
+    return made
 
 
 # ---- errors --------------------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ other has written; text that is not exactly what base64 would make of something 
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from typing import Any, Literal
 from resonate.protocol import (
     BRANCH,
     INTEGER_LIMIT,
+    TRACEBACK_HEADER,
     CreatePromise,
     Encoded,
     Message,
@@ -51,6 +53,7 @@ _TASK_WORDS = {state: word for word, states in TASK_STATES.items() for state in 
 _ANY_BYTES = "surrogateescape"  # as the legacy protocol keeps them
 _AS_SENT = "\x00as sent:"
 """Begins data that is no base64, or whose content would begin so."""
+_ERROR_CLASS = re.compile(r'^\{"py/reduce": \[\{"py/type": "([^"\\]+)"')
 _ADDRESSES = (
     re.compile(r"poll://(any|uni)@[^\x00-\x20#/:<>?@\[\\\]^|]+(/.*)?", re.IGNORECASE | re.DOTALL),
     re.compile(r"https?://[^\x00-\x20/?#]+.*", re.IGNORECASE | re.DOTALL),
@@ -160,6 +163,27 @@ def value_from_wire(shown: Any) -> Encoded:
     text = raw.decode("utf-8", _ANY_BYTES)
     is_exact = base64.b64encode(raw).decode("ascii") == data and not text.startswith(_AS_SENT)
     return headers, text if is_exact else _AS_SENT + data
+
+
+def error_for_others(value: Encoded) -> Encoded:
+    """A raised error with what the SDKs of this protocol look for in its data, beside `__error__`, which is what SDK 0.6.7 looks for.
+
+    >>> error_for_others(({"resonate:traceback": ""}, '{"__error__": "no stock"}'))[1]
+    '{"__error__": "no stock", "__type": "error", "message": "no stock", "name": "Exception"}'
+    """
+    headers, data = value
+    if headers is None or TRACEBACK_HEADER not in headers or data is None or not data.startswith('{"__error__"'):
+        return value
+    try:
+        shown = json.loads(data)
+    except (ValueError, RecursionError):
+        return value  # an encoder of the user's has its own ways
+    text = shown["__error__"]
+    if len(shown) != 1 or not isinstance(text, str):
+        return value
+    named = _ERROR_CLASS.search(headers.get("resonate:format-py", ""))
+    name = named[1].rpartition(".")[2] if named else "Exception"
+    return headers, json.dumps(shown | {"__type": "error", "message": text, "name": name})
 
 
 def texts_from_wire(shown: Any) -> dict[str, str]:

@@ -34,6 +34,7 @@ from resonate.protocol import (
     DeleteSchedule,
     DeliveryFailed,
     DropTask,
+    Encoded,
     EnsureAcquired,
     EnsurePromise,
     EnsureSchedule,
@@ -65,7 +66,7 @@ from resonate.protocol import (
 )
 from resonate.searches import matcher
 from resonate.wire.client import Answered, Busy, Exchanges, Refused, read_body, understood, unwelcome
-from resonate.wire.current import TARGET, TIMER, Dialect, message_from_wire, tags_for
+from resonate.wire.current import TARGET, TIMER, Dialect, error_for_others, message_from_wire, tags_for
 from resonate.wire.current_requests import read_answer, write_request
 from resonate.wire.http import Request, write_json
 from resonate.wire.legacy_client import copies
@@ -107,6 +108,8 @@ class CurrentClient:
         rule = _RULES.get(type(operation))
         if rule is None:
             raise refusal(0, f"the current protocol has no {type(operation).__name__}")
+        if isinstance(operation, SettlePromise) and operation.state == "REJECTED":
+            operation = replace(operation, value=error_for_others(operation.value))
         return rule(self, operation)
 
     # ---- one request ---------------------------------------------------------------------------------------------------------------------
@@ -399,8 +402,14 @@ def _known(answer: Any) -> Any:
     if isinstance(answer, PromiseRecord):
         lineage, tags = read_lineage(answer.tags or {})
         told = ((TARGET, answer.target is not None), (TIMER, answer.timer))
-        return replace(answer, lineage=lineage, tags={name: text for name, text in tags.items() if (name, True) not in told} or None)
+        tags = {name: text for name, text in tags.items() if (name, True) not in told}
+        return replace(answer, lineage=lineage, tags=tags or None, param=_present(answer.param), value=_present(answer.value))
     return answer
+
+
+def _present(value: Encoded) -> Encoded:
+    """A value; the empty text, which TypeScript sends where it has none, is none."""
+    return value if value[1] else (value[0], None)
 
 
 def _modern(tags: dict[str, str] | None) -> dict[str, str] | None:
