@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 PEERS = Path(__file__).parent / "peers"
 ENVIRONMENTS = ROOT / "build" / "interop"
 CURRENT_PYTHON = "resonate-sdk==0.8.1"
+CURRENT_FOLDER = ROOT / ".venv-sdk081"
 NODE_PACKAGES = ("node@22", "@resonatehq/sdk@0.11")
 INSTALL_LIMIT_S = 300
 ANSWER_LIMIT_S = 40.0
@@ -39,7 +40,7 @@ def _python_of(requirement: str | None) -> str:
 
         if requirement is None:
             return str(processes.reference_python())
-        return str(processes.environment(ENVIRONMENTS / requirement.replace("==", "-"), requirement))
+        return str(processes.environment(CURRENT_FOLDER, requirement))
     except processes.CannotInstall as error:
         return f"! {error}"
     finally:
@@ -100,10 +101,12 @@ class Peer:
         }  # fmt: skip
         if sdk == "ours":
             variables["PYTHONPATH"] = str(ROOT)
-        if sdk == "typescript":
-            variables["PEER_SDK"] = str(ENVIRONMENTS / "node" / "node_modules" / "@resonatehq" / "sdk" / "dist" / "index.js")
+        runs = interpreter(sdk)
+        folder = PEERS
+        if sdk == "typescript":  # Node looks for packages from where the program is
+            folder = Path(shutil.copy(PEERS / command[0], ENVIRONMENTS / "node")).parent
         self.process = subprocess.Popen(
-            [interpreter(sdk), *command], cwd=PEERS, env=kept | variables, text=True, encoding="utf-8",
+            [runs, *command], cwd=folder, env=kept | variables, text=True, encoding="utf-8",
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         self.complaints: list[str] = []
