@@ -259,7 +259,8 @@ class SqliteStore(LocalStore):
             if self._is_inherited:
                 self._file = PromiseFile(self._file.path, self._file.durability)
                 self._is_inherited = False
-            if self._is_stale:
+            missed = self._is_stale
+            if missed:
                 self._load()
             try:
                 touched = self._file.begin(self._machine)
@@ -268,6 +269,8 @@ class SqliteStore(LocalStore):
                 self._load()
                 touched = self._machine.open_runs()
                 self._file.begin(self._machine)
+            if missed:
+                touched = self._machine.open_runs()  # loading brings what others have written, and nobody has offered that yet
             if touched:
                 self._machine.offer(touched, int(self._clock.time() * 1000), self._is_for_us, self._hears_fenced)
             result, deliveries = super()._locked_turn(do)

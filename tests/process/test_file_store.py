@@ -478,6 +478,24 @@ def test_pruning_forgets_what_is_over(client: Resonate) -> None:
         client.prune(older_than=-1)
 
 
+def test_pruning_leaves_no_tasks_behind(path: Path) -> None:
+    """Of runs that waited, and are pruned, no task is left in the file."""
+
+    def waits(ctx: Any) -> Any:
+        yield ctx.sleep(0.01)
+        return (yield ctx.rpc("double", 2))
+
+    with opened(path) as client:
+        client.register(waits)
+        client.register(double)
+        for run_id in ("w", "w:1"):
+            assert client.run(run_id, waits) == 4
+        pruned: list[str] = []
+        when(lambda: pruned.extend(client.prune(older_than=0)) or len(pruned) == 2)
+        with closing(sqlite3.connect(path)) as look:
+            assert look.execute("SELECT id FROM tasks").fetchall() == []
+
+
 def test_pruning_is_seen_by_others_and_gives_space_back(two: tuple[Resonate, Resonate]) -> None:
     """What one client has pruned is gone for the other, and the file is smaller."""
     one, other = two
