@@ -112,7 +112,8 @@ class Tracker:
             self._take(tracked, self._ask(ListDescendants(tracked.run_id)))
         else:
             self._take(tracked, self._new_ones(tracked))
-            still = {record.id for record in self._pages("PENDING", tracked, until_known=False)}
+            still = {record.id: record for record in self._pages("PENDING", tracked, until_known=False)}
+            self._take(tracked, still.values())  # those too that have an id of their own
             gone = [each for each in tracked.pending if each not in still]
             self._take(tracked, self._there(GetPromise(each) for each in gone))
         tracked.looks += 1

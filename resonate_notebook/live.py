@@ -138,6 +138,7 @@ class Follower:
         followed = self.runs.get(event.run)
         if followed is None:
             where, label = self.client.where
+            label = label.replace("http://", "").partition(" protocol")[0]  # of a server; the head of a picture has little room
             followed = self.runs[event.run] = Followed(RunModel(event.run, where=where, where_label=label))
             self._forget_oldest()
         followed.model.apply(event)
