@@ -1,10 +1,10 @@
 # The verbs of this project. Each is a short script in tools/; `make help` lists them.
 # PYTHON=/path/to/python chooses the interpreter, otherwise tools/find-python looks for one.
-.PHONY: help demo lab test check sim chaos parity bench clean
+.PHONY: help demo lab test check sim chaos parity bench bench-remote clean
 .DEFAULT_GOAL := help
 
 help:  ## list the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo:  ## run the first notebook here, in the terminal
 	@tools/setup demo
@@ -37,6 +37,10 @@ parity:  ## run small programs under resonate-sdk 0.6.7 and here, compare, and r
 bench:  ## measure beside bare floors, resonate-sdk 0.6.7 and DBOS, and rewrite benchmarks/RESULTS.md
 	@tools/setup demo
 	@.venv/bin/python benchmarks/run.py $(BENCH)
+
+bench-remote:  ## the same as clients of a server, beside bare requests, 0.6.7 and resonate-sdk 0.8.1, and rewrite benchmarks/REMOTE.md
+	@tools/setup lab
+	@.venv/bin/python benchmarks/remote.py $(BENCH)
 
 clean:  ## remove everything that make has made
 	@rm -rf .venv .venv-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -19,11 +19,23 @@ NAMES = {
     "sqlfull": "floor sqlfull",
     "sqlgroup": "floor sqlgroup",
 }
-OURS = ("memory", "full", "fast")
+REMOTE_NAMES = {
+    "bare-legacy": "bare requests, legacy",
+    "bare-legacy-5": "bare requests, legacy, 5 a run",
+    "remote-legacy": "this package, legacy",
+    "remote-0.6.7": "resonate-sdk 0.6.7, legacy",
+    "bare-current": "bare requests, current",
+    "remote-current": "this package, current",
+    "remote-0.8.1": "resonate-sdk 0.8.1, current",
+}
+OURS = ("memory", "full", "fast", "remote-legacy", "remote-current")
 ALL = tuple(NAMES)
-FLOORS = {"memory": "memjson", "0.6.7": "memjson", "full": "sqlfull", "dbos": "sqlfull", "fast": "sqlnormal"}
+FLOORS = {
+    "memory": "memjson", "0.6.7": "memjson", "full": "sqlfull", "dbos": "sqlfull", "fast": "sqlnormal",
+    "remote-legacy": "bare-legacy", "remote-0.6.7": "bare-legacy", "remote-current": "bare-current", "remote-0.8.1": "bare-current",
+}  # fmt: skip
 """The floor that a peer is held against, unless the case names another."""
-RIVALS = {"0.6.7": "memory", "dbos": "full"}
+RIVALS = {"0.6.7": "memory", "dbos": "full", "remote-0.6.7": "remote-legacy", "remote-0.8.1": "remote-current"}
 """Which of our own figures a rival is compared with: the one that promises the same."""
 
 
@@ -112,13 +124,39 @@ CASES = (
 )  # fmt: skip
 BY_KEY = {case.key: case for case in CASES}
 
+BOTH = ("bare-legacy", "remote-legacy", "bare-current", "remote-current")
+EVERYBODY = ("bare-legacy", "remote-legacy", "remote-0.6.7", "bare-current", "remote-current", "remote-0.8.1")
+CLIENTS = tuple(peer for peer in EVERYBODY if peer.startswith("remote"))
+REMOTE_CASES = (
+    Case(
+        "calls", "calls", 300, 50, EVERYBODY, "N promises, each created and settled by the low-level API (µs a request, p50)",
+        figure="p50_us",
+    ),
+    Case("remote-seq", "seq", 100, 30, EVERYBODY, "One run of N steps, one after the other (µs a step, p50)", figure="p50_us"),
+    Case("remote-long", "seq", 3000, 300, BOTH, "The same, long (µs a step, p50)", figure="p50_us"),
+    Case(
+        "remote-lat", "lat", 100, 20, ("bare-legacy", "bare-legacy-5", *EVERYBODY[1:]),
+        "N runs of one step, one after the other (µs a run, p50)", figure="p50_us",
+    ),
+    Case("remote-fanout", "fanout", 100, 30, EVERYBODY, "One run starts N steps, then awaits them (µs a step)"),
+    Case(
+        "remote-naps", "naps", 3, 1, CLIENTS, "N durable sleeps of one second, one after the other (s, the longest)", figure="worst_s",
+        unit="s",
+    ),
+    Case(
+        "remote-writes", "writes", 3, 1, ("bare-legacy", "bare-current"),
+        "C sockets each send one write after the other to the server, for N seconds (µs a write)", concurrency=8,
+    ),
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Target:
     """What a figure must be: at most `most` times its floor, or, where there is no such ratio, at most `absolute`.
 
     `floor` names a peer of the same case, whose same figure it is, or (`own:FIGURE`) another figure of the same measurement. The
-    absolute value beside a ratio is what the ratio came to on a quiet machine; it decides nothing.
+    absolute value beside a ratio is what the ratio came to on a quiet machine; it decides nothing. `above` is instead how much more
+    than its floor it may be.
     """
 
     told: str
@@ -129,6 +167,7 @@ class Target:
     absolute: float | None = None
     most: float | None = None
     floor: str = ""
+    above: float | None = None
 
 
 def _ends(told: str, case: str, peer: str) -> Target:
@@ -166,4 +205,29 @@ TARGETS = (
     Target("A live observer: a subscription read ten times a second", "observed", "memory", "subscription_percent", "%", 15),
     Target("A live observer: the notebook's follower", "observed", "memory", "follower_percent", "%", 15),
     Target("A live observer: the follower with a live graph", "observed", "memory", "graph_percent", "%", 15),
+)
+
+
+def _of_client(protocol: str, calls: int, bare_run: str) -> tuple[Target, ...]:
+    """What is to be reached as a client by one protocol, whose run of one step takes so many calls, as the peer `bare_run` does them."""
+    ours, bare = f"remote-{protocol}", f"bare-{protocol}"
+    return (
+        Target(f"{protocol}: one call, above the bare one", "calls", ours, "p50_us", "µs", floor=bare, above=300),
+        Target(f"{protocol}: a sequential local step, to its 2 calls", "remote-seq", ours, "p50_us", "µs", None, 1.1, bare),
+        Target(f"{protocol}: 3,000 steps, one to its 2 calls", "remote-long", ours, "p50_us", "µs", None, 1.1, bare),
+        Target(
+            f"{protocol}: 3,000 steps, the last tenth to the first", "remote-long", ours, "last_tenth_us", "µs", None, 1.2,
+            "own:first_tenth_us",
+        ),
+        Target(f"{protocol}: one run of one step, to its {calls} calls", "remote-lat", ours, "p50_us", "µs", None, 1.1, bare_run),
+        Target(f"{protocol}: fan-out of 100, to 0.8.1", "remote-fanout", ours, "us", "µs", None, 0.4, "remote-0.8.1"),
+        Target(f"{protocol}: a durable sleep of 1 s, the longest of 3", "remote-naps", ours, "worst_s", "s", 1.2),
+        Target(f"{protocol}: a write to the server, 8 clients (667 µs: 1,500 a second)", "remote-writes", bare, "us", "µs", 667),
+    )  # fmt: skip
+
+
+REMOTE_TARGETS = (
+    *_of_client("legacy", 5, "bare-legacy-5"),
+    Target("legacy: the same run, to the 4 calls that are enough", "remote-lat", "remote-legacy", "p50_us", "µs", None, 1.1, "bare-legacy"),
+    *_of_client("current", 4, "bare-current"),
 )

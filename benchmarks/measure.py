@@ -18,6 +18,11 @@ Workloads, each after a small warm-up that is not counted:
     replay    a run with N finished steps is taken up again              a step
     mem       N runs of one step, for the memory that stays              a run, that is 2 promises
     observed  runs of N promises with and without observers              a promise
+    calls     N promises created and settled by the low-level API        a request to the server
+    naps      N runs that sleep one second, one after the other          a sleep
+    writes    C sockets each send one request after the other, for N s   a request to the server
+
+The peers `remote-...` and `bare-...` are clients of the server that `--url` and `--message-port` tell.
 
 The warm-up of `mem` is 1,000 runs: memory that start-up gave back would otherwise hide what the first runs take.
 """
@@ -43,8 +48,11 @@ from typing import Any, Self
 import floors
 from common import STEP_ENDS_S, Peer, expect, fibonacci
 
-WORKLOADS = ("seq", "fanout", "fib", "nested", "lat", "many", "sleep", "sleepers", "replay", "mem", "observed")
-PEERS = ("resonate", "memory", "full", "fast", "dbos", *floors.KINDS)
+WORKLOADS = ("seq", "fanout", "fib", "nested", "lat", "many", "sleep", "sleepers", "replay", "mem", "observed", "calls", "naps", "writes")
+REMOTE_PEERS = (
+    "remote-legacy", "remote-current", "remote-0.6.7", "remote-0.8.1", "bare-legacy", "bare-legacy-5", "bare-current",
+)  # fmt: skip
+PEERS = ("resonate", "memory", "full", "fast", "dbos", *floors.KINDS, *REMOTE_PEERS)
 SLEEP_S, LONG_SLEEP_S = 1.0, 600.0
 SAMPLE_S = 0.02
 IDLE_S = 3.0
@@ -54,8 +62,10 @@ CALLER = "caller"  # how the names of our own calling threads begin
 Figures = dict[str, Any]
 
 
-def make_peer(kind: str, workload: str, folder: Path) -> Peer:
+def make_peer(kind: str, workload: str, folder: Path, url: str = "", message_port: int = 0) -> Peer:
     peer: Any
+    if kind in REMOTE_PEERS:
+        return make_remote_peer(kind, workload, url, message_port)
     if kind == "dbos":
         from dbos_peer import DbosPeer
 
@@ -71,6 +81,25 @@ def make_peer(kind: str, workload: str, folder: Path) -> Peer:
 
         peer = OurPeer("" if kind == "memory" else kind, folder)
     return peer
+
+
+def make_remote_peer(kind: str, workload: str, url: str, message_port: int) -> Any:
+    where, _, name = kind.partition("-")
+    if workload == "writes":
+        from server_writes import Writers
+
+        return Writers(url, name)
+    if where == "bare":
+        from bare_calls import BareCurrent, BareLegacy
+
+        return BareCurrent(url) if name == "current" else BareLegacy(url, is_completed=name == "legacy-5")
+    if name == "0.8.1":
+        from modern_peer import ModernPeer
+
+        return ModernPeer(url)
+    from remote_peers import our_peer, reference_peer
+
+    return reference_peer(url, message_port) if name == "0.6.7" else our_peer(name, url)
 
 
 def resident_kb() -> int:
@@ -129,7 +158,7 @@ def use_while_idle() -> Figures:
     return {"idle_percent": (time.process_time() - before_s) / IDLE_S * 100}
 
 
-def carry_out(peer: Peer, workload: str, count: int, concurrency: int) -> tuple[int, list[float], Figures]:
+def carry_out(peer: Any, workload: str, count: int, concurrency: int) -> tuple[int, list[float], Figures]:
     """Do the workload; answers how many operations that were, how long each took where one by one makes sense, and further figures."""
     operations, each_s, further = count, [], Figures()
     if workload == "seq":
@@ -153,6 +182,19 @@ def carry_out(peer: Peer, workload: str, count: int, concurrency: int) -> tuple[
     elif workload == "observed":
         further = peer.observed(count)
         operations = further.pop("operations")
+    elif workload == "calls":
+        each_s = peer.calls(count)
+        operations = len(each_s)
+    elif workload == "naps":
+        for _ in range(count):
+            began_s = time.perf_counter()
+            peer.nap(SLEEP_S)
+            each_s.append(time.perf_counter() - began_s)
+        further = {"worst_s": max(each_s)}
+    elif workload == "writes":
+        each_s = peer.load(concurrency, count)
+        operations = len(each_s)
+        further = {"writes_per_s": operations / count}
     elif workload == "many" and concurrency > 1:
         with ThreadPoolExecutor(concurrency, thread_name_prefix=CALLER) as callers:
             each_s = list(callers.map(lambda value: timed_one(peer, value), range(count)))
@@ -161,11 +203,14 @@ def carry_out(peer: Peer, workload: str, count: int, concurrency: int) -> tuple[
     return operations, each_s, further
 
 
-def warm_up(peer: Peer, workload: str) -> None:
+def warm_up(peer: Any, workload: str) -> None:
     """A few operations that are not counted; a replay is measured as it comes, cold."""
     if workload == "replay":
         return
-    small = {"seq": 5, "fanout": 5, "fib": 3, "nested": 3, "lat": 3, "many": 3, "mem": 1000}
+    small = {"seq": 5, "fanout": 5, "fib": 3, "nested": 3, "lat": 3, "many": 3, "mem": 1000, "calls": 20}
+    if workload == "writes":
+        peer.load(1, 0.3)
+        return
     if workload == "observed":
         expect(peer.fanout(5), 15)
     elif workload in small:
@@ -173,7 +218,7 @@ def warm_up(peer: Peer, workload: str) -> None:
     expect(peer.one(1), 2)
 
 
-def measure(peer: Peer, workload: str, count: int, concurrency: int) -> Figures:
+def measure(peer: Any, workload: str, count: int, concurrency: int) -> Figures:
     """Figures of one workload: microseconds an operation by the clock and by the processor, memory in kB, and threads."""
     warm_up(peer, workload)
     gc.collect()
@@ -214,11 +259,13 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=100)
     parser.add_argument("--concurrency", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="where files are made; they are removed again")
+    parser.add_argument("--url", default="", help="the server of a remote peer")
+    parser.add_argument("--message-port", type=int, default=0, help="the port on which 0.6.7 waits for messages")
     options = parser.parse_args()
     line: Figures = {"peer": options.peer, "workload": options.workload, "n": options.n, "concurrency": options.concurrency}
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=options.folder))
     try:
-        peer = make_peer(options.peer, options.workload, folder)
+        peer = make_peer(options.peer, options.workload, folder, options.url, options.message_port)
         line |= measure(peer, options.workload, options.n, options.concurrency)
     except BaseException as error:  # a failure of whatever kind is a row of the table
         line["error"] = f"{type(error).__name__}: {str(error).splitlines()[0][:160] if str(error) else ''}"

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from cases import Case, Row
@@ -22,6 +23,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 REFERENCE = "resonate-sdk==0.6.7"
 REFERENCE_FOLDER = ROOT / ".venv-bench067"
+MODERN = "resonate-sdk==0.8.1"
+MODERN_FOLDER = ROOT / ".venv-bench081"
 DBOS = "dbos==3.4.0"
 DBOS_FOLDER = ROOT / ".venv-benchdbos"
 DBOS_SQLITE = (3, 42)  # what it needs of SQLite; on an older system a package brings a newer one
@@ -55,6 +58,11 @@ def reference_python() -> str:
     return environment(REFERENCE_FOLDER, REFERENCE)
 
 
+def modern_python() -> str:
+    """The interpreter of 0.8.1's environment."""
+    return environment(MODERN_FOLDER, MODERN)
+
+
 def dbos_python() -> str:
     """The interpreter of DBOS's environment."""
     return environment(DBOS_FOLDER, DBOS, *(["pysqlite3-binary"] if sqlite3.sqlite_version_info < DBOS_SQLITE else []))
@@ -66,11 +74,10 @@ def run(command: list[str], cwd: str, timeout_s: float) -> tuple[int | None, str
     It is waited for without polling, for the seconds of a short process; its output goes to files, so that a helper process which a
     peer leaves behind cannot keep it open; and with it end the processes of its group.
     """
-    variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     with tempfile.TemporaryFile("w+", errors="replace") as said, tempfile.TemporaryFile("w+", errors="replace") as complained:
         began_s = time.perf_counter()
         process = subprocess.Popen(
-            command, cwd=cwd, env=variables, stdout=said, stderr=complained, stdin=subprocess.DEVNULL, start_new_session=True
+            command, cwd=cwd, env=variables(command[0]), stdout=said, stderr=complained, stdin=subprocess.DEVNULL, start_new_session=True
         )
         timed_out = threading.Event()
 
@@ -91,17 +98,44 @@ def run(command: list[str], cwd: str, timeout_s: float) -> tuple[int | None, str
         return None if timed_out.is_set() else code, said.read(), complained.read(), wall_s
 
 
+def variables(python: str) -> dict[str, str]:
+    """The environment of a process: this interpreter imports the `resonate` of this checkout, wherever it was installed from."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return kept | {"PYTHONPATH": str(ROOT)} if python == sys.executable else kept
+
+
+@contextlib.contextmanager
+def development_server(folder: str) -> Iterator[tuple[str, int]]:
+    """The address of a development server in a process of its own, with an empty file in `fast`, and its port for messages."""
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        command = [sys.executable, "-m", "resonate", "dev", "--port", "0", "--message-port", "0", "--json"]
+        command += ["--db", str(Path(own) / "promises.db"), "--durability", "fast"]
+        process = subprocess.Popen(
+            command, cwd=own, env=variables(sys.executable), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                raise RuntimeError("the development server did not start")
+            told = json.loads(line)
+            yield told["url"], int(told["message_url"].rpartition(":")[2])
+        finally:
+            end_group(process.pid)
+            process.communicate()
+
+
 def end_group(group: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
 
 
-def measure(python: str, case: Case, peer: str, count: int, folder: str, timeout_s: float) -> Row:
-    """Do one measurement; answers its line, or a row that tells how it failed."""
+def measure(python: str, case: Case, peer: str, count: int, folder: str, timeout_s: float, *further: str) -> Row:
+    """Do one measurement; answers its line, or a row that tells how it failed. `further` are arguments for `measure.py`."""
     if case.workload == "cold":
         return measure_cold(python, peer, folder, timeout_s)
     command = [python, str(HERE / "measure.py"), "--peer", KINDS.get(peer, peer), "--workload", case.workload]
-    command += ["--n", str(count), "--concurrency", str(case.concurrency), "--folder", folder]
+    command += ["--n", str(count), "--concurrency", str(case.concurrency), "--folder", folder, *further]
     code, said, complained, _ = run(command, folder, timeout_s)
     if code is None:
         return {"error": f"no end within {timeout_s:g} s", "timed_out": True}

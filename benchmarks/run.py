@@ -23,16 +23,18 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 from cases import CASES, OURS, Case, Row
-from processes import DBOS, REFERENCE, ROOT, CannotInstall, dbos_python, measure, reference_python
+from processes import DBOS, REFERENCE, ROOT, CannotInstall, dbos_python, measure, modern_python, reference_python
 from tables import number, render
 
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 RAW = ROOT / "build" / "bench.json"
 BEGIN, END = "<!-- tables:begin -->", "<!-- tables:end -->"
-ENVIRONMENTS = {"0.6.7": reference_python, "dbos": dbos_python}
+ENVIRONMENTS = {"0.6.7": reference_python, "dbos": dbos_python, "remote-0.6.7": reference_python, "remote-0.8.1": modern_python}
+Measure = Callable[[str, Case, str, int, str, float], Row]
 
 
 def interpreters(cases: list[Case], peers: re.Pattern[str]) -> dict[str, str | CannotInstall]:
@@ -56,8 +58,9 @@ def turns(case: Case, repetition: int, peers: dict[str, str | CannotInstall], *,
 
 
 def measure_all(
-    cases: list[Case], peers: dict[str, str | CannotInstall], repetitions: int, timeout_s: float, *, is_quick: bool
-) -> dict[tuple[str, str], list[Row]]:
+    cases: list[Case], peers: dict[str, str | CannotInstall], repetitions: int, timeout_s: float, measure: Measure = measure, *,
+    is_quick: bool,
+) -> dict[tuple[str, str], list[Row]]:  # fmt: skip
     """Rows of each case and peer, one for each process."""
     rows: dict[tuple[str, str], list[Row]] = defaultdict(list)
     RAW.parent.mkdir(exist_ok=True)
@@ -75,7 +78,7 @@ def measure_all(
                         row = {"error": str(python), "timed_out": True}
                     earlier.append(row | {"repetition": repetition})
                     told = row.get("error") or f"{number(row[case.figure])} {case.unit}"
-                    print(f"  {repetition + 1}/{repetitions}  {case.key:11} {count:7} ×{case.concurrency:<3} {peer:10} {told}", flush=True)
+                    print(f"  {repetition + 1}/{repetitions}  {case.key:13} {count:7} ×{case.concurrency:<3} {peer:14} {told}", flush=True)
     return rows
 
 
@@ -89,13 +92,13 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, {platform.system()}, {python}"
 
 
-def write_results(text: str) -> None:
-    """Put the text between the markers of RESULTS.md; everything around them is written by people."""
-    before, _, rest = RESULTS.read_text(encoding="utf-8").partition(BEGIN)
+def write_results(path: Path, text: str) -> None:
+    """Put the text between the markers of a page; everything around them is written by people."""
+    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:
-        raise SystemExit(f"{RESULTS} has lost its markers {BEGIN} and {END}.")
-    RESULTS.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+        raise SystemExit(f"{path} has lost its markers {BEGIN} and {END}.")
+    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
 
 
 def main() -> None:
@@ -127,7 +130,7 @@ def main() -> None:
     if options.quick or options.only or options.peers:
         print(f"\n{RESULTS.name} is left as it was: this was a part of the cases. Raw figures: {RAW.relative_to(ROOT)}")
     else:
-        write_results(text)
+        write_results(RESULTS, text)
         print(f"\nWritten to {RESULTS.relative_to(ROOT)}; raw figures in {RAW.relative_to(ROOT)}.")
 
 

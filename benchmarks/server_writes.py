@@ -3,7 +3,7 @@
     python benchmarks/server_writes.py                     in memory, and in a file in both modes; 8 clients, 5 s each
 
 Clients are plain sockets in one process, so that the server is what is measured; both share the machine. Half of the writes create a
-promise, half settle one, with what 0.6.7 sends for a local step.
+promise, half settle one, with what 0.6.7 sends for a local step, or with the same in the current protocol.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ HEADERS = "strict: False\r\nidempotency-Key: {key}\r\nContent-Type: application/
 
 
 class Client:
-    """One kept connection."""
+    """One kept connection, and what it asks for in the legacy protocol."""
+
+    answer = b"HTTP/1.1 201 "
 
     def __init__(self, url: str, run: str) -> None:
         parts = urlsplit(url)
@@ -62,16 +64,47 @@ class Client:
         head, found, body = self.received.partition(b"\r\n\r\n")
         if not found or len(body) < int(head.lower().partition(b"content-length: ")[2].split(b"\r\n", 1)[0]):
             return False
-        if not head.startswith(b"HTTP/1.1 201 "):
+        if not head.startswith(self.answer):
             raise SystemExit(f"not what was asked for: {self.received.decode()}")
         self.received = b""
         return True
 
 
-def load(url: str, count: int, seconds: float) -> list[float]:
+class CurrentClient(Client):
+    """The same in the current protocol."""
+
+    answer = b"HTTP/1.1 200 "
+
+    def _requests(self, run: str) -> Iterator[bytes]:
+        number = 0
+        while True:
+            number += 1
+            step = f"{run}:{number}"
+            tags = {"resonate:root": run, "resonate:parent": run, "resonate:scope": "local"}
+            yield self._envelope("promise.create", {"id": step, "timeoutAt": FAR, "tags": tags})
+            yield self._envelope("promise.settle", {"id": step, "state": "resolved", "value": {"data": "NDI="}})
+
+    def _envelope(self, kind: str, data: dict[str, object]) -> bytes:
+        return self._request("POST", "/", "", {"kind": kind, "head": {"corrId": "w", "version": "2026-04-01"}, "data": data})
+
+
+KINDS = {"legacy": Client, "current": CurrentClient}
+
+
+class Writers:
+    """As a peer of `measure.py`."""
+
+    def __init__(self, url: str, protocol: str) -> None:
+        self.url, self.protocol = url, protocol
+
+    def load(self, count: int, seconds: float) -> list[float]:
+        return load(self.url, count, seconds, self.protocol)
+
+
+def load(url: str, count: int, seconds: float, protocol: str = "legacy") -> list[float]:
     """The seconds that each write took, in order."""
     run = f"w{time.time_ns():x}"
-    clients = [Client(url, f"{run}-{number}") for number in range(count)]
+    clients = [KINDS[protocol](url, f"{run}-{number}") for number in range(count)]
     waits_s = []
     with selectors.DefaultSelector() as selector:
         for client in clients:

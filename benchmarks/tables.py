@@ -1,11 +1,11 @@
-"""The tables of RESULTS.md: what is to be reached, then every case."""
+"""The tables of RESULTS.md and REMOTE.md: what is to be reached, then every case."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from cases import NAMES, RIVALS, TARGETS, Case, Row, Target
+from cases import NAMES, REMOTE_NAMES, RIVALS, TARGETS, Case, Row, Target
 
 Rows = Mapping[tuple[str, str], list[Row]]
 """By the case's key and the peer, one row for each process."""
@@ -13,6 +13,7 @@ TARGET_HEAD = ("target", "figure", "floor of the same run", "ratio", "at most", 
 CASE_HEAD = ("N", "peer", "median [least-most]", "to its floor", "to ours", "processor µs", "p50 / p99 µs", "first / last tenth µs")
 CASE_TAIL = ("more threads", "peak MB", "failed")
 EXTRA_COLUMNS = {
+    "writes": (("writes_per_s", "writes a second", 1.0),),
     "replay": (("open_s", "opening ms", 1000.0),),
     "sleepers": (("idle_percent", "idle processor %", 1.0),),
     "cold": (("bare_ms", "bare ms", 1.0),),
@@ -59,6 +60,13 @@ def ratio(rows: list[Row], figure: str, others: list[Row], other_figure: str) ->
     return statistics.median(values) if values else None
 
 
+def difference(rows: list[Row], others: list[Row], figure: str) -> float | None:
+    """How much larger a figure is than another's of the same repetition, and only then the median."""
+    ours, theirs = by_repetition(rows, figure), by_repetition(others, figure)
+    values = [value - theirs[repetition] for repetition, value in ours.items() if repetition in theirs]
+    return statistics.median(values) if values else None
+
+
 def times(value: float | None) -> str:
     return "-" if value is None else f"{number(value)}×"
 
@@ -83,6 +91,14 @@ def target_cells(target: Target, rows: Rows) -> list[str]:
         return [target.told, "failed" if any("error" in row for row in own) else "-", "-", "-", "-", "no", absolute]
     middle = statistics.median(values)
     told = f"{number(middle)} {target.unit}"
+    if target.above is not None:
+        others = rows.get((target.case, target.floor), [])
+        more, floor_values = difference(own, others, target.figure), figures(others, target.figure)
+        if more is None:
+            return [target.told, told, "-", "-", f"+{number(target.above)} {target.unit}", "no", absolute]
+        floor = f"{number(statistics.median(floor_values))} {target.unit} ({target.floor})"
+        limit = f"+{number(target.above)} {target.unit}"
+        return [target.told, told, floor, f"{more:+,.0f} {target.unit}", limit, word(more <= target.above), absolute]
     if target.most is None:
         assert target.absolute is not None
         return [target.told, told, "-", "-", f"{number(target.absolute)} {target.unit}", word(middle <= target.absolute), "-"]
@@ -116,7 +132,7 @@ def case_cells(case: Case, peer: str, rows: Rows, count: int) -> list[str]:
     errors = [row["error"] for row in own if "error" in row]
     return [
         f"{count:,}" + (f" × {case.concurrency}" if case.concurrency > 1 else ""),
-        NAMES[peer],
+        (NAMES | REMOTE_NAMES)[peer],
         spread(figures(own, case.figure)),
         times(to_floor) + (f" {floor}" if to_floor is not None else ""),
         times(to_ours),
@@ -130,11 +146,11 @@ def case_cells(case: Case, peer: str, rows: Rows, count: int) -> list[str]:
     ]
 
 
-def render(cases: list[Case], rows: Rows, *, is_quick: bool) -> str:
+def render(cases: list[Case], rows: Rows, targets: Sequence[Target] = TARGETS, *, is_quick: bool) -> str:
     """All tables as Markdown. A target's words name the full size, also over the figures of a quick run."""
     keys = {case.key for case in cases}
     parts = []
-    lines = [target_cells(target, rows) for target in TARGETS if target.case in keys and (target.case, target.peer) in rows]
+    lines = [target_cells(target, rows) for target in targets if target.case in keys and (target.case, target.peer) in rows]
     if lines:
         reached = sum("yes" in cells for cells in lines)
         parts.append(f"### To be reached: {reached} of {len(lines)} are\n\n" + table(TARGET_HEAD, lines))
