@@ -241,7 +241,12 @@ class RemoteStore:
 
     def post(self, operation: Operation, deliver: Deliver) -> Any:
         """None; `deliver` gets the answer from whoever carries the operation out, and then `on_answers` is called."""
-        self._queue.append(self._job(operation, deliver))
+
+        def tell(answer: Any) -> None:
+            deliver(answer)
+            self.on_answers()
+
+        self._queue.append(self._job(operation, tell))
         return None
 
     def _job(self, operation: Operation, deliver: Deliver) -> _Job:
@@ -385,7 +390,6 @@ class RemoteStore:
         if self._encoder is not None:
             answer = with_values(answer, self._encoder.decode)
         job.deliver(answer)
-        self.on_answers()
 
     # ---- what is waited for ----------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """Kept connections to one HTTP server, and streams of events from it. Nothing of a protocol is here.
 
-`http.client` underneath: a call over a kept connection costs a third of what it does with `requests`, and half of `urllib3`; there are two
-for each step. Redirects are not followed, so credentials go to the server they were given for and to no other. Certificates are checked.
+Connections of our own for calls, since there are two for each step (`http_connection`), and `http.client` for streams. Redirects are not
+followed, so credentials go to the server they were given for and to no other. Certificates are checked.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import ssl
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from resonate.protocol import CONNECTIONS_KEPT_LIMIT, EVENT_LINE_LIMIT, REPLY_LIMIT
+from resonate.transport.http_connection import HttpConnection, ReplyTooLong, Response
 
 Credentials = tuple[str, str] | str | None
 """(user, password), or a bearer token."""
@@ -27,15 +27,6 @@ class Unreachable(OSError):
     def __init__(self, why: str, *, was_sent: bool) -> None:
         super().__init__(why)
         self.was_sent = was_sent
-
-
-class Response(NamedTuple):
-    """A reply as it came."""
-
-    status: int
-    kind: str
-    """Its content type."""
-    body: bytes
 
 
 class Connections:
@@ -50,10 +41,11 @@ class Connections:
             raise ValueError(f"a server's address is as `http://localhost:8001`, got {url!r}")
         self.url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
         self._host, self._port, self._base = parts.hostname, parts.port, parts.path.rstrip("/")
+        self._place = parts.netloc.rpartition("@")[2].encode("idna").decode("ascii")
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._timeout_s = timeout_s
         self._headers = {"Accept": "application/json", **_authorization(credentials)}
-        self._idle: deque[http.client.HTTPConnection] = deque()
+        self._idle: deque[HttpConnection] = deque()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -71,48 +63,36 @@ class Connections:
             try:
                 connection, is_kept = self._idle.pop(), True
             except IndexError:
-                connection, is_kept = self._new(self._timeout_s), False
+                connection, is_kept = self._new(), False
             try:
                 return self._exchange(connection, method, target, known, body)
             except Unreachable as error:
                 if not is_kept or not isinstance(error.__cause__, _CLOSED):
                     raise
 
-    def _exchange(
-        self, connection: http.client.HTTPConnection, method: str, target: str, headers: Mapping[str, str], body: bytes
-    ) -> Response:
-        was_sent = False
-        is_whole = False
+    def _exchange(self, connection: HttpConnection, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Response:
+        was_sent = connection.is_open
         try:
-            if connection.sock is None:
+            if not was_sent:
                 connection.connect()
-            was_sent = True
-            connection.request(method, self._base + target, body or None, dict(headers))
-            response = connection.getresponse()
-            content = response.read(REPLY_LIMIT + 1)
-            if len(content) > REPLY_LIMIT:
-                raise Unreachable(f"the reply has more than {REPLY_LIMIT:,} bytes", was_sent=True)
-            is_whole = response.isclosed()
-            return Response(response.status, response.headers.get_content_type(), content)
-        except Unreachable:
-            raise
+                was_sent = True
+            return connection.ask(method, self._base + target, headers, body, REPLY_LIMIT)
         except (OSError, http.client.HTTPException) as error:
             raise Unreachable(_why(error, self._timeout_s), was_sent=was_sent) from error
         finally:
             # An interrupt may fall in here too: what was not read to its end is not used again.
-            if is_whole and not self._closed and len(self._idle) < CONNECTIONS_KEPT_LIMIT:
+            if connection.is_open and not self._closed and len(self._idle) < CONNECTIONS_KEPT_LIMIT:
                 self._idle.append(connection)
             else:
                 connection.close()
 
-    def _new(self, timeout_s: float) -> http.client.HTTPConnection:
-        if self._tls is not None:
-            return http.client.HTTPSConnection(self._host, self._port, timeout=timeout_s, context=self._tls)
-        return http.client.HTTPConnection(self._host, self._port, timeout=timeout_s)
+    def _new(self) -> HttpConnection:
+        port = self._port or (80 if self._tls is None else 443)
+        return HttpConnection(self._host, port, self._place, self._timeout_s, self._tls)
 
     def stream(self, target: str, silence_s: float) -> EventStream:
         """Open a stream of server-sent events. Raises `Unreachable`; the response's status says whether it is one."""
-        connection = self._new(self._timeout_s)
+        connection = self._new_stream()
         try:
             connection.request("GET", self._base + target, headers={**self._headers, "Accept": "text/event-stream"})
             response = connection.getresponse()
@@ -122,6 +102,11 @@ class Connections:
             connection.close()
             raise Unreachable(_why(error, self._timeout_s), was_sent=True) from error
         return EventStream(connection, response)
+
+    def _new_stream(self) -> http.client.HTTPConnection:
+        if self._tls is not None:
+            return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=self._tls)
+        return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
 
     def open(self) -> None:
         """Keep connections again."""
@@ -196,6 +181,8 @@ def _why(error: BaseException, timeout_s: float) -> str:
         return "connection refused, so nothing listens there"
     if isinstance(error, http.client.IncompleteRead):
         return "the reply broke off"
+    if isinstance(error, ReplyTooLong):
+        return str(error)
     if isinstance(error, http.client.HTTPException):
         return f"it did not answer as an HTTP server does ({type(error).__name__})"
     if isinstance(error, ssl.SSLCertVerificationError):

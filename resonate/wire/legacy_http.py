@@ -13,6 +13,7 @@ import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
@@ -103,6 +104,11 @@ class Route:
     look: Callable[[Any], Operation] | None = None
     query: Callable[[Mapping[str, str]], Attributes] | None = None
 
+    @cached_property
+    def in_path(self) -> tuple[str, ...]:
+        """The attributes that the path says."""
+        return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
+
     def read(self, request: Request, attributes: Attributes) -> Any:
         """The operation that a request stands for, beginning with what its path says."""
         for header in self.headers:
@@ -118,7 +124,7 @@ class Route:
         names = operation.__dataclass_fields__
         attributes = self.take_apart(operation) if self.take_apart else {name: getattr(operation, name) for name in names}
         headers = {name: text for header in self.headers for name, text in header.write(attributes).items()}
-        path = self.path.format(**{name: quote(text) for name, text in attributes.items() if isinstance(text, str)})
+        path = self.path.format(**{name: quote(attributes[name]) for name in self.in_path})
         query = urlencode(_query_of(operation)) if self.query is not None else ""
         return Request(self.method, path, query, headers, write_json(write_fields(self.body, attributes)) if self.body else b"")
 
@@ -413,7 +419,7 @@ def _route(request: Request) -> tuple[Route, Attributes] | None:
 
 
 def _parts(route: Route, rest: str) -> Attributes | None:
-    names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
+    names = route.in_path
     texts = [rest] if len(names) == 1 else rest.split("/")
     if len(texts) != len(names) or not all(texts):
         return None
