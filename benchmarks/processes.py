@@ -24,7 +24,7 @@ ROOT = HERE.parent
 REFERENCE = "resonate-sdk==0.6.7"
 REFERENCE_FOLDER = ROOT / ".venv-bench067"
 MODERN = "resonate-sdk==0.8.1"
-MODERN_FOLDER = ROOT / ".venv-bench081"
+MODERN_FOLDER = ROOT / ".venv-sdk081"
 DBOS = "dbos==3.4.0"
 DBOS_FOLDER = ROOT / ".venv-benchdbos"
 DBOS_SQLITE = (3, 42)  # what it needs of SQLite; on an older system a package brings a newer one
