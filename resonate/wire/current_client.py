@@ -171,6 +171,8 @@ class CurrentClient:
 
     def _create_leased(self, operation: CreateLeased) -> Exchanges:
         create = operation.promise
+        if create.target is None:  # it goes nowhere, so it has no task
+            return (yield from self._create(create)), None
         launch = f"{self._name}/{next(self._numbers)}"
         ensure = EnsureAcquired(self._ensuring(create, launch), operation.pid, operation.ttl)
         acquired, is_repeat = yield from self._repeatable(ensure)
@@ -206,7 +208,8 @@ class CurrentClient:
             if fenced.promise is None:
                 raise refusal(_ABSENT, f"there is no promise {operation.id}")
             record = _known(fenced.promise)
-        if not operation.adopt and (record.state, record.value) != (operation.state, operation.value):
+        is_as_asked = (record.state, record.value) == (operation.state, operation.value)
+        if not operation.adopt and not is_as_asked and (operation.strict or record.state != "REJECTED_TIMEDOUT"):
             raise refusal(_SETTLED_CODES[record.state], f"promise {record.id} is settled already")
         return record
 
@@ -272,10 +275,10 @@ class CurrentClient:
             root, lease = _known(acquired.promise), self._hold(acquired)
         else:
             if not (is_repeat and operation.adopt and _code(acquired) == _CONFLICT):
-                raise acquired
+                raise _unclaimed(acquired)
             task = yield from self._do(ViewTask(operation.id))
             if (task.state, task.pid) != ("CLAIMED", operation.pid):
-                raise acquired
+                raise _unclaimed(acquired)
             root = yield from self._do(GetPromise(operation.id))
             self._held[root.id] = task.counter
             lease = Lease(root.id, root.id, task.counter)
@@ -348,7 +351,10 @@ class CurrentClient:
         return (yield from self._do(ensure))
 
     def _pass_on(self, operation: GetSchedule | DeleteSchedule) -> Exchanges:
-        return (yield from self._do(operation))
+        answer = yield from self._try(operation)
+        if isinstance(answer, ResonateStoreError):
+            raise refusal(40401, answer.mesg) if _code(answer) == _ABSENT else answer
+        return answer
 
     def _search_schedules(self, operation: SearchSchedules) -> Exchanges:
         fits = matcher(operation.pattern)
@@ -426,6 +432,12 @@ def _is_elsewhere(promise_id: str, root: str) -> bool:
 
 def _code(error: Any) -> int:
     return round((error.code - 100) * 100_000) if isinstance(error, ResonateStoreError) else 0
+
+
+def _unclaimed(error: ResonateStoreError) -> ResonateStoreError:
+    """Why a task is not ours, with the codes that claims are refused with."""
+    code = {_ABSENT: 40403, _CONFLICT: 40308}.get(_code(error))
+    return error if code is None else refusal(code, error.mesg)
 
 
 def _lost(lease: Lease) -> ResonateStoreError:

@@ -10,6 +10,7 @@ What a lost reply leaves open is settled by what the server tells on the second 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count
@@ -56,6 +57,7 @@ from resonate.wire.legacy import INVOKE, TIMEOUT, message_from_wire, promise_fro
 from resonate.wire.legacy_http import write_request
 from resonate.wire.lineage import CALL, LAUNCH, ORIGIN, call_tag, read_lineage
 
+_TEMPLATE = re.compile(r"\{\{\s*\.(id|timestamp)\s*\}\}")
 _SETTLED = frozenset((40301, 40302, 40303, 40304))
 _NOT_OURS = frozenset((40306, 40307, 40308, 40309, 40403))
 _BUSY = frozenset((429, 500, 502, 503, 504))
@@ -202,8 +204,14 @@ class LegacyClient:
         return sorted(ours, key=lambda each: (each.created_on, len(each.id), each.id))
 
     def _create_schedule(self, operation: CreateSchedule) -> Exchanges:
-        rest = operation.promise_id.replace("{{.id}}", "").replace("{{.timestamp}}", "")
+        rest = _TEMPLATE.sub("", operation.promise_id)
         if "{{" in rest or "}}" in rest:  # such a template would end the server when it is due
+            answered = yield from one(write_request(GetSchedule(operation.id)))
+            if _error(answered) is None:  # what is there counts first, as in every store
+                there = _schedule_of(_body(answered))
+                if there.key is not None and there.key == operation.key:
+                    return there
+                raise refusal(40901, f"there is a schedule {operation.id} already")
             raise refusal(40000, f"{operation.promise_id} is no promise id: only {{{{.id}}}} and {{{{.timestamp}}}} can stand in it")
         return _schedule_of(_body((yield from one(write_request(operation)))))
 

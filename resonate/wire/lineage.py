@@ -37,10 +37,10 @@ def read_lineage(tags: Mapping[str, str]) -> tuple[Lineage | None, dict[str, str
     try:
         kind, name, arguments, root, parent = json.loads(tags[CALL])
     except (KeyError, ValueError, TypeError, RecursionError):
-        return None, dict(tags)
+        return None, {each: text for each, text in tags.items() if each != LAUNCH}
     is_text = all(isinstance(each, str) for each in (origin, kind, name, root))
     if origin is None or not is_text or kind not in _KINDS or not isinstance(arguments, str | None) or not isinstance(parent, str | None):
-        return None, dict(tags)
+        return None, {each: text for each, text in tags.items() if each != LAUNCH}
     return Lineage(origin, root, parent, kind, name, arguments), {each: text for each, text in tags.items() if each not in _TOLD}
 
 

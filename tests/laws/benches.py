@@ -9,17 +9,20 @@ from __future__ import annotations
 import json
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 from urllib.parse import quote
 
 import pytest
+from wires import Wire, WireStore, current_wire, legacy_wire
 
 from resonate.clocks import StepClock
 from resonate.errors import ResonateStoreError
+from resonate.protocol import Message
 from resonate.stores import LocalStore
 from resonate.stores.sqlite import SqliteStore
 from resonate.wire import current_requests
+from resonate.wire.legacy import message_from_wire, message_to_wire
 
 START_MS = 1_767_225_600_000
 """Midnight of Thursday, 1 January 2026, UTC: where simulated time begins."""
@@ -32,6 +35,7 @@ FEATURES = {
     "simulated time": "time passes when the law says so and by exactly as much, so days take no time and every answer can be foretold",
     "literal search": "in a search only `*` has a meaning",
     "checked templates": "a schedule whose promise id could never be made is refused when it is created",
+    "lost replies": "an answer can get lost on its way, so that what it was asked for is asked once more",
     "distinct tasks": "two runs never share a task, however their ids read when they are joined",
 }
 """What a law may ask of a store beyond the tables (`@needs(name)`), and what each name means."""
@@ -94,6 +98,10 @@ class Bench(ABC):
         """Equal to a time that the store took at `time_ms`."""
         return pytest.approx(time_ms, rel=0, abs=self.tolerance_ms)
 
+    def in_order(self, ids: Iterable[str]) -> list[str]:
+        """Ids as a search shows them that were created in this order: the newest first."""
+        return list(ids)[::-1]
+
     @abstractmethod
     def elapse(self, duration_ms: int) -> None:
         """Let time pass; the store need not look."""
@@ -117,6 +125,15 @@ class Bench(ABC):
     @abstractmethod
     def messages(self, inbox: Inbox | None = None) -> list[dict[str, Any]]:
         """What has arrived since the last look, at the bench's own source (`default`, `bench`) if none is named."""
+
+    def heard(self) -> list[Message]:
+        """What has arrived at the bench's own source since the last look, as whoever works on runs gets it."""
+        return [message for shown in self.messages() if (message := message_from_wire(shown, DEFAULT)) is not None]
+
+    def repeatedly(self, operation: Any) -> Any:
+        """The answer to an operation that is asked again because the first answer was lost."""
+        self.store.call([operation])
+        return self.store.call([operation])[0]
 
     def close(self) -> None:  # noqa: B027 - most stores have nothing to let go of
         """Let go of everything."""
@@ -159,6 +176,8 @@ class Bench(ABC):
 
 class MemoryBench(Bench):
     """`LocalStore` under a clock that stands still."""
+
+    lacks: ClassVar = {"lost replies": "a store in this process loses no replies"}
 
     def __init__(self) -> None:
         self._now = START_MS
@@ -284,7 +303,7 @@ class SharedBench(FileBench):
         self.folder.cleanup()
 
 
-class CurrentWireBench(MemoryBench):
+class JsonBench(MemoryBench):
     """`MemoryBench`, whose operations and answers go through the JSON of the current protocol."""
 
     def ask(self, operation: Any) -> Any:
@@ -295,11 +314,76 @@ class CurrentWireBench(MemoryBench):
         return current_requests.read_answer(operation, "7", json.loads(json.dumps(envelope)))
 
 
+class WireBench(MemoryBench):
+    """A store in memory that is asked through a client and a server of a protocol, and whose messages are read by the client."""
+
+    lacks: ClassVar = {}
+    connected: ClassVar[Callable[[LocalStore], Wire]]
+
+    def make(self) -> Any:
+        self._far = LocalStore(clock=self._clock)
+        return WireStore(type(self).connected(self._far))
+
+    def advance(self, duration_ms: int = 0) -> None:
+        self.elapse(duration_ms)
+        self._far.tick()
+
+    def connect(self, group: str, id: str) -> Inbox:
+        inbox = Inbox(group, id)
+        self._far.connect(inbox)
+        return inbox
+
+    def disconnect(self, inbox: Inbox | None = None) -> None:
+        self._far.disconnect(inbox or self._own)
+
+    def reconnect(self, inbox: Inbox | None = None) -> None:
+        self._far.connect(inbox or self._own)
+
+    def messages(self, inbox: Inbox | None = None) -> list[dict[str, Any]]:
+        return [message_to_wire(message) for message in self._read(inbox)]
+
+    def heard(self) -> list[Message]:
+        return self._read(None)
+
+    def _read(self, inbox: Inbox | None) -> list[Message]:
+        return [message for shown in super().messages(inbox) if (message := self.store.wire.hear(shown)) is not None]
+
+    def repeatedly(self, operation: Any) -> Any:
+        wire = self.store.wire
+        wire.loses_replies = True
+        try:
+            return self.store.call([operation])[0]
+        finally:
+            wire.loses_replies = False
+
+
+class LegacyWireBench(WireBench):
+    """Through the legacy protocol."""
+
+    refused_ids: ClassVar = {"empty": "a request must have an id that is not empty (section 2: required)"}
+    connected = legacy_wire
+
+
+class CurrentWireBench(WireBench):
+    """Through the current protocol."""
+
+    refused_ids: ClassVar = dict.fromkeys(
+        ("empty", "NUL", "only NUL"), "an id has one character at least, and none of them is NUL (section 2.2)"
+    )
+    connected = current_wire
+
+    def in_order(self, ids: Iterable[str]) -> list[str]:
+        """By their bytes, as the current protocol finds them."""
+        return sorted(ids, key=str.encode)
+
+
 STORES: dict[str, type[Bench]] = {
     "memory": MemoryBench, "memory, put away": ForgetfulBench, "file": FileBench, "file, loaded at each turn": LoadingBench,
-    "file, shared": SharedBench,
+    "file, shared": SharedBench, "legacy wire": LegacyWireBench, "current wire": CurrentWireBench,
 }  # fmt: skip
-FENCED_STORES = STORES | {"memory, through the current wire": CurrentWireBench}
+FENCED_STORES: dict[str, type[Bench]] = {
+    **{name: kind for name, kind in STORES.items() if not issubclass(kind, WireBench)}, "memory, through the current wire": JsonBench,
+}  # fmt: skip
 """Those that the laws of fenced tasks are about."""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from benches import DEFAULT, HOUR_MS, Bench, refusal, shown
 
-EVERY = "@every 10s"
+EVERY = "*/10 * * * * *"
 STAMPED = "{{.id}}/{{.timestamp}}"
 
 

@@ -28,10 +28,10 @@ def matches(pattern: str, id: str) -> bool:
 @pytest.mark.needs("literal search")
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_what_a_pattern_matches(bench: Bench, pattern: str) -> None:
-    """`*` stands for any run of characters wherever it stands, everything else for itself; the newest come first."""
+    """`*` stands for any run of characters wherever it stands, everything else for itself; they come in the store's order."""
     for each in IDS:
         bench.create(each)
-    assert found(bench, pattern) == [each for each in reversed(IDS) if matches(pattern, each)]
+    assert found(bench, pattern) == bench.in_order(each for each in IDS if matches(pattern, each))
 
 
 @pytest.mark.needs("literal search")
@@ -43,7 +43,7 @@ def test_any_pattern_on_any_id(bench: Bench) -> None:
         bench.create(each)
     for _ in range(300):
         pattern = "".join(chance.choices("ab*%_.", weights=(3, 3, 4, 1, 1, 1), k=chance.randrange(1, 7)))
-        assert found(bench, pattern) == [each for each in reversed(ids) if matches(pattern, each)], pattern
+        assert found(bench, pattern) == bench.in_order(each for each in ids if matches(pattern, each)), pattern
 
 
 @pytest.mark.parametrize(("state", "ids"), [
@@ -74,7 +74,7 @@ def test_what_tags_leave(bench: Bench, tags: dict[str, str] | None, ids: str) ->
     bench.create("a")
     bench.create("b", tags={"x": "1"})
     bench.create("c", tags={"x": "1", "y": "2", "z": "3"})
-    assert found(bench, tags=tags) == list(ids)
+    assert found(bench, tags=tags) == bench.in_order(reversed(ids))
     bench.schedules.create("a", "@daily", "p", 1)
     bench.schedules.create("b", "@daily", "p", 1, tags={"x": "1"})
     bench.schedules.create("c", "@daily", "p", 1, tags={"x": "1", "y": "2", "z": "3"}, promise_tags={"x": "2"})
