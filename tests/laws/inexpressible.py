@@ -97,6 +97,10 @@ _ROWS = [
     *(Row(CURRENT, law, NO_SUCH_WAITS) for law in _CALLBACK_LAWS),
     Row(CURRENT, "test_promises.test_create_table", NO_KEYS, _needs_keys_to_create),
     Row(CURRENT, "test_promises.test_complete_table", NO_KEYS, _needs_keys_to_settle),
+    Row(
+        CURRENT, "test_values_come_back_as_they_went_in", "the current protocol takes empty data for no data (section 3.1)",
+        lambda case: case["data"] == "",
+    ),
     Row(CURRENT, "test_a_promise_may_be_born_expired", "the current protocol settles at once what is born past its deadline"),
     Row(CURRENT, "test_random_walks_agree_with_the_reference", "the walks are of legacy tasks; those of fenced ones have their own"),
     Row(CURRENT, "test_the_shape_of_notices", OTHER_NOTICES),
