@@ -1,6 +1,6 @@
 # The verbs of this project. Each is a short script in tools/; `make help` lists them.
 # PYTHON=/path/to/python chooses the interpreter, otherwise tools/find-python looks for one.
-.PHONY: help demo lab test check sim chaos parity bench bench-remote clean
+.PHONY: help demo lab test check sim chaos parity interop bench bench-remote clean
 .DEFAULT_GOAL := help
 
 help:  ## list the verbs
@@ -33,6 +33,10 @@ chaos:  ## kill, freeze and starve real processes at one file; CHAOS="--soak --m
 parity:  ## run small programs under resonate-sdk 0.6.7 and here, compare, and rewrite benchmarks/PARITY.md
 	@tools/setup demo
 	@.venv/bin/python tools/parity.py $(PARITY)
+
+interop:  ## run workers of other SDKs beside ours, and rewrite a section of benchmarks/PARITY.md; INTEROP="--repeat 10" for more
+	@tools/setup test
+	@.venv/bin/python tools/interop.py $(INTEROP)
 
 bench:  ## measure beside bare floors, resonate-sdk 0.6.7 and DBOS, and rewrite benchmarks/RESULTS.md
 	@tools/setup demo

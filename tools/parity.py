@@ -30,6 +30,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
 RECORD = ROOT / "benchmarks" / "PARITY.md"
+OTHER_SDKS = "## Other SDKs"
+"""Begins the last section of the record, which `make interop` writes."""
 PROCESS_LIMIT_S = 60
 PEER_RUNS = 3
 DEADLINE_TOLERANCE_MS = 1000
@@ -249,7 +251,9 @@ def main(arguments: list[str]) -> int:
     if chosen.only:
         print(f"{RECORD.name} is left as it was: this was a part of the programs.")
     else:
-        RECORD.write_text(record(verdicts, time.monotonic() - began_s, arguments), encoding="utf-8")
+        _, mark, others = RECORD.read_text(encoding="utf-8").partition(OTHER_SDKS) if RECORD.exists() else ("", "", "")
+        kept = f"\n{mark}{others}" if mark else ""
+        RECORD.write_text(record(verdicts, time.monotonic() - began_s, arguments) + kept, encoding="utf-8")
         print(f"Written to {RECORD.relative_to(ROOT)}.")
     return 1 if words[WORDS[2]] else 0
 

@@ -187,6 +187,12 @@ def test_a_run_of_the_other_can_be_waited_for(pair: Pair) -> None:
     assert pair.caller("get", run) == "rested"
 
 
+@pytest.mark.parametrize(("caller", "other"), [("ours", "0.8.1"), ("0.8.1", "ours")])
+def test_arguments_by_name_arrive(fleet: Fleet, caller: str, other: str) -> None:
+    """A call between the Python SDKs may name its arguments."""
+    assert fleet.peer(caller, 1)[0]("run", new_id("named"), "send_named", fleet.peer(other, 2)[1]) == [1, 2]
+
+
 def test_a_value_beyond_json_arrives_in_its_plain_form(fleet: Fleet) -> None:
     """What we return that JSON has not is read by others in its plain form, and by us exactly."""
     for sdk in ("0.8.1", "typescript", "ours"):

@@ -52,6 +52,16 @@ class OutOfStock(Exception):
     """An error that nobody else knows."""
 
 
+async def named(ctx: Context, first: int, *, second: int = 0) -> Any:
+    """What it is given by place and by name."""
+    return [first, second]
+
+
+async def send_named(ctx: Context, target: str) -> Any:
+    """A call with an argument by name."""
+    return await ctx.options(target=target).rpc("named", 1, second=2)
+
+
 async def inc(ctx: Context, value: int) -> int:
     """A step."""
     return value + 1
@@ -167,7 +177,9 @@ async def main() -> None:
     """Work until there is nobody who tells it anything."""
     limits: Any = {name: timedelta(seconds=value) for name, value in json.loads(further).items()}
     resonate = Resonate(url=os.environ["PEER_URL"], group=group, pid=pid, retry_policy=Never(), **limits)
-    for each in (echo, nothing, who, explode, steps, inc, send, defuse, ping, scatter, nap, review, flaky, persist, step, journey):
+    for each in (echo, nothing, who, explode, steps, named, send, send_named, defuse, ping, scatter, nap, review, persist, journey):
+        resonate.register(each)
+    for each in (inc, flaky, step):
         resonate.register(each)
     loop, tasks = asyncio.get_running_loop(), set()
     print(json.dumps({"n": 0}), flush=True)

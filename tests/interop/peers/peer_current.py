@@ -68,6 +68,18 @@ def keep(ctx: Any) -> Any:
     return KEPT
 
 
+@resonate.register
+def named(ctx: Any, first: int, *, second: int = 0) -> Any:
+    """What it is given by place and by name."""
+    return [first, second]
+
+
+@resonate.register
+def send_named(ctx: Any, target: str) -> Any:
+    """A call with an argument by name."""
+    return (yield ctx.rpc("named", 1, second=2).options(target=target))
+
+
 def inc(ctx: Any, value: int) -> int:
     """A step."""
     return value + 1
