@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from resonate.errors import ResonateError
-from resonate.protocol import WAIT_SLICE_S
+from resonate.limits import WAIT_SLICE_S
 from resonate.server import DEFAULT_PORT, DevelopmentServer
 
 USER_VARIABLE = "RESONATE_DEV_USER"

@@ -62,9 +62,8 @@ from resonate.events import (
     RunResumed,
     RunSuspended,
 )
+from resonate.limits import ERROR_TEXT_LIMIT, TIMEOUT_LIMIT_MS
 from resonate.protocol import (
-    ERROR_TEXT_LIMIT,
-    TIMEOUT_LIMIT_MS,
     TRACEBACK_HEADER,
     CreatePromise,
     Encoded,

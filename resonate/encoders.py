@@ -22,8 +22,9 @@ from typing import Any
 
 from resonate.classes import PLAIN
 from resonate.errors import RemoteError, RemoteTraceback, ValueNotStorable, safe_text
+from resonate.limits import TRACEBACK_TEXT_LIMIT, UNFAMILIAR_NAMES_LIMIT
 from resonate.models.encoder import Encoder
-from resonate.protocol import TRACEBACK_HEADER, TRACEBACK_TEXT_LIMIT, UNFAMILIAR_NAMES_LIMIT, Encoded
+from resonate.protocol import TRACEBACK_HEADER, Encoded
 from resonate.value_reader import Reader, Unfamiliar, loads
 from resonate.value_writer import Writer
 

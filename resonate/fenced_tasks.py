@@ -34,14 +34,10 @@ from itertools import islice
 from typing import Any, NoReturn, cast
 
 from resonate import quartz
+from resonate.limits import EXECUTE_RETRY_MS, ID_LIMIT, PAGE_LIMIT, SEARCH_LIMIT, TIMEOUT_LIMIT_MS
 from resonate.protocol import (
     BRANCH,
-    EXECUTE_RETRY_MS,
-    ID_LIMIT,
     NOTHING,
-    PAGE_LIMIT,
-    SEARCH_LIMIT,
-    TIMEOUT_LIMIT_MS,
     Acquired,
     AcquireTask,
     ActFenced,

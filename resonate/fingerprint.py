@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, Final
 
-from resonate.protocol import FINGERPRINT_ITEMS_LIMIT, FINGERPRINT_TEXT_LIMIT, VALUE_DEPTH_LIMIT
+from resonate.limits import FINGERPRINT_ITEMS_LIMIT, FINGERPRINT_TEXT_LIMIT, VALUE_DEPTH_LIMIT
 
 _PLAIN = frozenset((int, float, str, bool, type(None)))
 _STABLE: Final = (int, float, complex, str, bytes, bytearray, range, slice)

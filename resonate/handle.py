@@ -12,10 +12,11 @@ from typing import Any
 
 from resonate.encoders import DEFAULT
 from resonate.errors import StepEnded
+from resonate.limits import WAIT_SLICE_S
 from resonate.models.durable_promise import outcome_of
 from resonate.models.encoder import Encoder
 from resonate.models.result import Ok
-from resonate.protocol import WAIT_SLICE_S, PromiseRecord
+from resonate.protocol import PromiseRecord
 
 logger = logging.getLogger("resonate")
 

@@ -6,7 +6,7 @@ import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from resonate.protocol import LABEL_ARGUMENT_LIMIT, LABEL_TEXT_LIMIT
+from resonate.limits import LABEL_ARGUMENT_LIMIT, LABEL_TEXT_LIMIT
 
 _SHORT = frozenset((bool, float, type(None)))
 _SMALL = 10**12

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from resonate.protocol import INTEGER_LIMIT, refusal
+from resonate.limits import INTEGER_LIMIT
+from resonate.protocol import refusal
 
 
 @dataclass(slots=True)

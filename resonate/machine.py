@@ -30,16 +30,10 @@ from dataclasses import replace
 from typing import Any, cast
 
 from resonate.fenced_tasks import RULES, FencedTasks
+from resonate.limits import CLOCK_STEP_MS, EXECUTE_RETRY_MS, ID_LIMIT, INTEGER_LIMIT, RESIDENT_LIMIT, TASK_CLAIM_WINDOW_MS, TASK_RETRY_MS
 from resonate.protocol import (
-    CLOCK_STEP_MS,
-    EXECUTE_RETRY_MS,
-    ID_LIMIT,
-    INTEGER_LIMIT,
     NOTHING,
-    RESIDENT_LIMIT,
     TAKEN_OVER,
-    TASK_CLAIM_WINDOW_MS,
-    TASK_RETRY_MS,
     CallbackRecord,
     Claimed,
     ClaimTask,

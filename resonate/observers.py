@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from resonate.events import Event
-from resonate.protocol import EVENT_BUFFER_LIMIT
+from resonate.limits import EVENT_BUFFER_LIMIT
 
 
 class Subscription:

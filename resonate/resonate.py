@@ -24,6 +24,7 @@ from resonate.errors import ResonateStoreError
 from resonate.events import Event, FinalState, PromiseCreated, PromiseSettled
 from resonate.handle import Handle
 from resonate.labels import label_arguments, label_data
+from resonate.limits import EVENT_BUFFER_LIMIT, REQUEST_TIMEOUT_S, STOP_TIMEOUT_S, TIMEOUT_LIMIT_MS, WORKERS_LIMIT
 from resonate.message_sources import LocalMessageSource
 from resonate.models.encoder import Encoder
 from resonate.models.message_source import MessageSource
@@ -32,12 +33,7 @@ from resonate.models.store import Store
 from resonate.observers import Observers, Subscription
 from resonate.options import Options, check_option
 from resonate.protocol import (
-    EVENT_BUFFER_LIMIT,
-    REQUEST_TIMEOUT_S,
-    STOP_TIMEOUT_S,
     TAKEN_OVER,
-    TIMEOUT_LIMIT_MS,
-    WORKERS_LIMIT,
     CreatePromise,
     GetPromise,
     Kind,

@@ -44,13 +44,10 @@ from resonate.errors import CodeChanged, ResonateShutdownError, StoreDamaged, St
 from resonate.events import AttemptStarted, Event, RunHalted
 from resonate.handle import Handle
 from resonate.labels import label_arguments
+from resonate.limits import LATE_NEWS_S, MESSAGE_SOURCE_PAUSE_S, STOPPED_RUN_PAUSE_S, TIMEOUT_LIMIT_MS
 from resonate.models.message_source import MessageSource
 from resonate.observers import Observers
 from resonate.protocol import (
-    LATE_NEWS_S,
-    MESSAGE_SOURCE_PAUSE_S,
-    STOPPED_RUN_PAUSE_S,
-    TIMEOUT_LIMIT_MS,
     Claimed,
     ClaimTask,
     CreateLeased,

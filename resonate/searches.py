@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from resonate.protocol import SEARCH_LIMIT, PromiseRecord, ScheduleRecord, SearchPromises, SearchSchedules, refusal
+from resonate.limits import SEARCH_LIMIT
+from resonate.protocol import PromiseRecord, ScheduleRecord, SearchPromises, SearchSchedules, refusal
 
 
 def place_of(before: int | str | None, end: int) -> int:

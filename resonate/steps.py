@@ -29,13 +29,14 @@ from resonate.errors import NotDurable, StepEnded, ValueNotStorable, safe_text
 from resonate.events import AttemptStarted
 from resonate.fingerprint import fingerprint
 from resonate.labels import label_arguments, label_data, short_text
+from resonate.limits import ERROR_TEXT_LIMIT, LOGGED_VALUE_LIMIT
 from resonate.loggers import ContextLogger, is_enabled
 from resonate.models.durable_promise import outcome_of
 from resonate.models.encoder import Encoder
 from resonate.models.result import Ok
 from resonate.observers import Observers
 from resonate.options import STEP_POLICY
-from resonate.protocol import ERROR_TEXT_LIMIT, LOGGED_VALUE_LIMIT, NOTHING, Encoded, Lineage, PromiseRecord
+from resonate.protocol import NOTHING, Encoded, Lineage, PromiseRecord
 from resonate.registry import Registry
 from resonate.wire.legacy import read_tags, tags_of
 

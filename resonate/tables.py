@@ -13,17 +13,8 @@ from collections.abc import Iterable, Iterator
 from itertools import takewhile
 from typing import Protocol, cast
 
-from resonate.protocol import (
-    BRANCH,
-    PUT_AWAY_LIMIT,
-    RESIDENT_LIMIT,
-    CallbackRecord,
-    Message,
-    NotifyMessage,
-    PromiseRecord,
-    ScheduleRecord,
-    TaskRecord,
-)
+from resonate.limits import PUT_AWAY_LIMIT, RESIDENT_LIMIT
+from resonate.protocol import BRANCH, CallbackRecord, Message, NotifyMessage, PromiseRecord, ScheduleRecord, TaskRecord
 
 OPEN = ("INIT", "ENQUEUED", "CLAIMED", "SUSPENDED", "HALTED")
 """The states of a task that is not done with."""

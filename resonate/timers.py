@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from resonate.protocol import TIMER_SLICE_S
+from resonate.limits import TIMER_SLICE_S
 
 logger = logging.getLogger("resonate")
 

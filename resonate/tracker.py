@@ -15,17 +15,8 @@ from typing import Any, Protocol
 
 from resonate.errors import ResonateStoreError
 from resonate.events import AttemptStarted, Event
-from resonate.protocol import (
-    CHILDREN_AHEAD_LIMIT,
-    SEARCH_LIMIT,
-    TRACKING_INTERVAL_S,
-    TRACKING_PAGE_FIRST,
-    GetPromise,
-    ListDescendants,
-    Operation,
-    PromiseRecord,
-    SearchPromises,
-)
+from resonate.limits import CHILDREN_AHEAD_LIMIT, SEARCH_LIMIT, TRACKING_INTERVAL_S, TRACKING_PAGE_FIRST
+from resonate.protocol import GetPromise, ListDescendants, Operation, PromiseRecord, SearchPromises
 from resonate.wire.lineage import ORIGIN, ROOT, guessed_lineage
 
 logger = logging.getLogger("resonate")

@@ -44,7 +44,7 @@ from resonate.classes import (
     named_tuple_length,
     native_base,
 )  # fmt: skip
-from resonate.protocol import VALUE_DEPTH_LIMIT
+from resonate.limits import VALUE_DEPTH_LIMIT
 
 TEXT_DEPTH_LIMIT = 2 * VALUE_DEPTH_LIMIT + 8
 """Levels of JSON that are read. A level of a value takes one of them, or two with a tag, or up to six in a dict with numbers as keys."""

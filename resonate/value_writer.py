@@ -35,7 +35,7 @@ from resonate.classes import (
     slots_of,
 )
 from resonate.errors import ValueNotStorable, safe_text
-from resonate.protocol import VALUE_DEPTH_LIMIT
+from resonate.limits import VALUE_DEPTH_LIMIT
 from resonate.value_reader import ERROR_MEMBERS, FACTORIES, ZONE, store_code
 
 _TEXT = frozenset((str,))

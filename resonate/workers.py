@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from time import monotonic
 from typing import Any
 
-from resonate.protocol import STEPS_IN_A_ROW_LIMIT, WAIT_SLICE_S
+from resonate.limits import STEPS_IN_A_ROW_LIMIT, WAIT_SLICE_S
 
 logger = logging.getLogger("resonate")
 

@@ -7,8 +7,8 @@ from queue import SimpleQueue
 from typing import Any
 from urllib.parse import quote
 
+from resonate.limits import REQUEST_TIMEOUT_S
 from resonate.models.encoder import Encoder
-from resonate.protocol import REQUEST_TIMEOUT_S
 from resonate.transport.connections import Connections, Credentials
 from resonate.transport.line import Line
 from resonate.transport.settings import address_from, credentials_of_environment

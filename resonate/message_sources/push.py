@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
 
-from resonate.protocol import MESSAGE_LIMIT, REQUEST_TIMEOUT_S
+from resonate.limits import MESSAGE_LIMIT, REQUEST_TIMEOUT_S
 
 
 class PushListener:

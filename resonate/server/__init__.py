@@ -17,7 +17,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from resonate.protocol import (
+from resonate.limits import (
     CONNECTIONS_LIMIT,
     HEAD_LIMIT,
     IDLE_CONNECTION_LIMIT_S,

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from resonate.errors import ResonateStoreError
-from resonate.protocol import BODY_LIMIT, BODY_TIME_LIMIT_S, STREAM_STALL_LIMIT_S
+from resonate.limits import BODY_LIMIT, BODY_TIME_LIMIT_S, STREAM_STALL_LIMIT_S
 from resonate.server.desk import Desk
 from resonate.server.gate import Gate
 from resonate.server.post import PostOffice, Stream

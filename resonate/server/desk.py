@@ -13,8 +13,9 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from resonate.errors import ResonateStoreError
+from resonate.limits import REQUEST_BATCH_LIMIT, REQUESTS_WAITING_LIMIT
 from resonate.locks import AcquireLock, KeepLocks, Locks, ReleaseLock
-from resonate.protocol import REQUEST_BATCH_LIMIT, REQUESTS_WAITING_LIMIT, Operation, refusal
+from resonate.protocol import Operation, refusal
 from resonate.stores.local import LocalStore
 
 logger = logging.getLogger("resonate")

@@ -9,7 +9,7 @@ import asyncio
 import socket
 from typing import Any
 
-from resonate.protocol import HEAD_LIMIT, HEAD_TIME_LIMIT_S
+from resonate.limits import HEAD_LIMIT, HEAD_TIME_LIMIT_S
 
 
 def _protocol() -> Any:

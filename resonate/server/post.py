@@ -17,15 +17,8 @@ from functools import partial
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
-from resonate.protocol import (
-    PUSH_TIME_LIMIT_S,
-    PUSHES_LIMIT,
-    STREAM_MESSAGES_LIMIT,
-    STREAMS_LIMIT,
-    DeliveryFailed,
-    Message,
-    TaskMessage,
-)
+from resonate.limits import PUSH_TIME_LIMIT_S, PUSHES_LIMIT, STREAM_MESSAGES_LIMIT, STREAMS_LIMIT
+from resonate.protocol import DeliveryFailed, Message, TaskMessage
 from resonate.stores.local import Receiver
 from resonate.wire.current import message_to_wire
 from resonate.wire.http import write_json

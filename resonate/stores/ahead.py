@@ -7,7 +7,8 @@ together with its settlement (`CreateSettled`), or before whatever might look at
 
 from __future__ import annotations
 
-from resonate.protocol import ID_LIMIT, NOTHING, CreatePromise, PromiseRecord
+from resonate.limits import ID_LIMIT
+from resonate.protocol import NOTHING, CreatePromise, PromiseRecord
 
 
 class Ahead:

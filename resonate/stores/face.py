@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from resonate.labels import short_text
-from resonate.protocol import ID_LIMIT, SEARCH_LIMIT, Encoded, Message, Operation, refusal
+from resonate.limits import ID_LIMIT, SEARCH_LIMIT
+from resonate.protocol import Encoded, Message, Operation, refusal
 
 
 class Answers(Protocol):

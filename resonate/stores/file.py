@@ -22,17 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from resonate.errors import StoreDamaged, StoreUnavailable
-from resonate.protocol import (
-    BUSY_SLICE_S,
-    BUSY_WAIT_LIMIT_S,
-    FILE_CHECK_S,
-    FILLING_RATE,
-    FRESH_LIMIT,
-    JOURNAL_LIMIT,
-    ROOM_LIMIT,
-    PromiseRecord,
-    TaskRecord,
-)
+from resonate.limits import BUSY_SLICE_S, BUSY_WAIT_LIMIT_S, FILE_CHECK_S, FILLING_RATE, FRESH_LIMIT, JOURNAL_LIMIT, ROOM_LIMIT
+from resonate.protocol import PromiseRecord, TaskRecord
 from resonate.stores.rows import (
     BRANCHES,
     FENCED_IN_ORDER,

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from resonate import cron
 from resonate.errors import ResonateStoreError, StoreDamaged, StoreUnavailable
 from resonate.interrupts import Uninterrupted
+from resonate.limits import FORK_WAIT_LIMIT_S, TIMER_SLICE_S
 from resonate.machine import Machine
 from resonate.message_sources import LocalMessageSource
 from resonate.models.clock import Clock
@@ -27,9 +28,7 @@ from resonate.models.encoder import Encoder
 from resonate.models.message_source import MessageSource
 from resonate.models.router import Router
 from resonate.protocol import (
-    FORK_WAIT_LIMIT_S,
     NOTHING,
-    TIMER_SLICE_S,
     Acquired,
     ActFenced,
     Claimed,

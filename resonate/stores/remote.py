@@ -28,15 +28,10 @@ from typing import Any
 from urllib.parse import quote
 
 from resonate.errors import RemoteProtocolError, ResonateStoreError, StoreUnavailable
+from resonate.limits import FOREGROUND_LIMIT_S, NUDGE_S, REFRESH_S, REMOTE_THREADS_LIMIT, REQUEST_TIMEOUT_S, WAIT_SLICE_S
 from resonate.models.encoder import Encoder
 from resonate.models.retry_policy import RetryPolicy
 from resonate.protocol import (
-    FOREGROUND_LIMIT_S,
-    NUDGE_S,
-    REFRESH_S,
-    REMOTE_THREADS_LIMIT,
-    REQUEST_TIMEOUT_S,
-    WAIT_SLICE_S,
     ClaimTask,
     CreateLeased,
     CreatePromise,

@@ -37,8 +37,8 @@ FENCED_IN_ORDER = "SELECT * FROM tasks WHERE id > '__execute:' || ? AND id < '__
 FORGET = (
     "DELETE FROM tasks WHERE id IN (SELECT '__invoke:' || id FROM promises WHERE origin = ?)",
     # A resumption's id has the run and the promise in it; other runs, whose ids begin alike, keep theirs.
-    "DELETE FROM tasks WHERE number IN (SELECT tasks.number FROM promises JOIN tasks ON tasks.id >= '__resume:' || promises.id || ':' "
-    "AND tasks.id < '__resume:' || promises.id || ';' AND json_extract(tasks.body, '$[1]') = promises.id WHERE promises.origin = ?)",
+    """DELETE FROM tasks WHERE number IN (SELECT tasks.number FROM promises JOIN tasks ON tasks.id >= '__resume:' || promises.id || ':'
+    AND tasks.id < '__resume:' || promises.id || ';' AND json_extract(tasks.body, '$[1]') = promises.id WHERE promises.origin = ?)""",
     "DELETE FROM tasks WHERE id = '__execute:' || ?",  # a promise that has a fenced task is a run of its own
     "DELETE FROM branches WHERE id IN (SELECT id FROM promises WHERE origin = ?)",
     "DELETE FROM promises WHERE origin = ?",

@@ -29,23 +29,11 @@ from typing import Any
 from resonate import cron
 from resonate.errors import ResonateStoreError, StoreDamaged, StoreUnavailable
 from resonate.interrupts import Uninterrupted
+from resonate.limits import DEFERRED_LIMIT, DEFERRED_S, PEER_CHECK_S, PEER_POLL_S, STORE_RETRY_S
 from resonate.machine import Machine
 from resonate.models.clock import Clock
 from resonate.models.encoder import Encoder
-from resonate.protocol import (
-    DEFERRED_LIMIT,
-    DEFERRED_S,
-    PEER_CHECK_S,
-    PEER_POLL_S,
-    STORE_RETRY_S,
-    CreatePromise,
-    CreateSettled,
-    DeliveryFailed,
-    Message,
-    Operation,
-    PromiseRecord,
-    SettlePromise,
-)
+from resonate.protocol import CreatePromise, CreateSettled, DeliveryFailed, Message, Operation, PromiseRecord, SettlePromise
 from resonate.stores.ahead import Ahead, may_wait
 from resonate.stores.file import FAILURES, Behind, PromiseFile
 from resonate.stores.local import LocalStore, Receiver, apply

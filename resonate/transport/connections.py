@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
-from resonate.protocol import CONNECTIONS_KEPT_LIMIT, EVENT_LINE_LIMIT, REPLY_LIMIT
+from resonate.limits import CONNECTIONS_KEPT_LIMIT, EVENT_LINE_LIMIT, REPLY_LIMIT
 from resonate.transport.http_connection import HttpConnection, ReplyTooLong, Response
 
 Credentials = tuple[str, str] | str | None

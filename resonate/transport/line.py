@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 
 from resonate.errors import StoreUnavailable
+from resonate.limits import REFUSED_PAUSE_S, REQUESTS_LIMIT, WAIT_SLICE_S
 from resonate.models.retry_policy import RetryPolicy
-from resonate.protocol import REFUSED_PAUSE_S, REQUESTS_LIMIT, WAIT_SLICE_S
 from resonate.transport.pace import Pace
 
 logger = logging.getLogger("resonate.stores.remote")

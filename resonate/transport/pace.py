@@ -8,7 +8,7 @@ requests of each client, not everything that has waited.
 
 from __future__ import annotations
 
-from resonate.protocol import BACKOFF_FIRST_S, BACKOFF_LIMIT_S
+from resonate.limits import BACKOFF_FIRST_S, BACKOFF_LIMIT_S
 
 
 class Pace:

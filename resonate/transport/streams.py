@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
-from resonate.protocol import STREAM_SILENCE_LIMIT_S
+from resonate.limits import STREAM_SILENCE_LIMIT_S
 from resonate.transport.connections import Connections, EventStream, Unreachable
 from resonate.transport.line import Line, Stopped
 from resonate.wire.client import Refused, unwelcome

@@ -16,9 +16,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from resonate.limits import INTEGER_LIMIT
 from resonate.protocol import (
     BRANCH,
-    INTEGER_LIMIT,
     TRACEBACK_HEADER,
     CreatePromise,
     Encoded,

@@ -18,10 +18,8 @@ from itertools import count
 from typing import Any
 
 from resonate.errors import ResonateStoreError
+from resonate.limits import PAGE_LIMIT, PARALLEL_CALLBACKS_LIMIT, SEARCH_LIMIT
 from resonate.protocol import (
-    PAGE_LIMIT,
-    PARALLEL_CALLBACKS_LIMIT,
-    SEARCH_LIMIT,
     Acquired,
     AcquireTask,
     ActFenced,

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from resonate.errors import ResonateStoreError, StoreDamaged, StoreUnavailable
+from resonate.limits import INTEGER_LIMIT, PAGE_LIMIT
 from resonate.protocol import (
-    INTEGER_LIMIT,
     NOTHING,
-    PAGE_LIMIT,
     Acquired,
     AcquireTask,
     ActFenced,

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from resonate.limits import TIMEOUT_LIMIT_MS
 from resonate.protocol import (
     NOTHING,
-    TIMEOUT_LIMIT_MS,
     CallbackRecord,
     CreatePromise,
     Encoded,

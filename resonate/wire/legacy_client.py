@@ -17,10 +17,9 @@ from itertools import count
 from typing import Any
 
 from resonate.errors import RemoteProtocolError, ResonateStoreError
+from resonate.limits import PARALLEL_CALLBACKS_LIMIT, SEARCH_LIMIT
 from resonate.protocol import (
     NOTHING,
-    PARALLEL_CALLBACKS_LIMIT,
-    SEARCH_LIMIT,
     TAKEN_OVER,
     CallbackRecord,
     Claimed,

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from resonate.labels import short_text
-from resonate.protocol import INTEGER_LIMIT, TIMEOUT_LIMIT_MS, Lease, refusal
+from resonate.limits import INTEGER_LIMIT, TIMEOUT_LIMIT_MS
+from resonate.protocol import Lease, refusal
 from resonate.wire.legacy import value_from_wire, value_to_wire
 
 _SETTLEMENTS = ("RESOLVED", "REJECTED", "REJECTED_CANCELED")

@@ -19,9 +19,9 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from resonate.errors import ResonateStoreError
 from resonate.labels import short_text
+from resonate.limits import SEARCH_LIMIT
 from resonate.locks import AcquireLock, KeepLocks, Lock, ReleaseLock
 from resonate.protocol import (
-    SEARCH_LIMIT,
     Claimed,
     ClaimTask,
     CompleteTask,

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from resonate import Resonate
 from resonate.errors import StoreUnavailable
-from resonate.protocol import ROOM_LIMIT
+from resonate.limits import ROOM_LIMIT
 from tests.chaos.boundaries import Boundaries
 from tests.chaos.disks import integrity, opened
 from tests.chaos.kills import KILLED, settled_in

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resonate.protocol import ID_LIMIT
+from resonate.limits import ID_LIMIT
 
 IDS: dict[str, str] = {
     "slash": "a/b", "slashes": "a//b", "leading slash": "/a/b", "trailing slash": "a/b/", "only a slash": "/", "dot": ".",

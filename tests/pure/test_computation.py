@@ -22,12 +22,12 @@ from resonate.dependencies import Dependencies
 from resonate.encoders import DEFAULT, encode_call, encode_error
 from resonate.errors import ResonateStoreError, RunStuck
 from resonate.events import AttemptStarted, Event, PromiseCreated, PromiseSettled, RetryScheduled, RunResumed, RunSuspended
+from resonate.limits import TIMEOUT_LIMIT_MS
 from resonate.machine import Machine
 from resonate.models.durable_promise import outcome_of
 from resonate.models.result import Ok
 from resonate.protocol import (
     NOTHING,
-    TIMEOUT_LIMIT_MS,
     Claimed,
     ClaimTask,
     CreateLeased,

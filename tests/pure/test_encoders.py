@@ -48,8 +48,9 @@ from resonate.errors import (
     ResonateTimedoutError,
     ValueNotStorable,
 )
+from resonate.limits import VALUE_DEPTH_LIMIT
 from resonate.models.encoder import Encoder
-from resonate.protocol import TRACEBACK_HEADER, VALUE_DEPTH_LIMIT
+from resonate.protocol import TRACEBACK_HEADER
 from resonate.retry_policies import Never
 
 

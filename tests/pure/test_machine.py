@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 
 from resonate.errors import ResonateStoreError
+from resonate.limits import TASK_CLAIM_WINDOW_MS, TASK_RETRY_MS
 from resonate.machine import Machine
 from resonate.protocol import (
-    TASK_CLAIM_WINDOW_MS,
-    TASK_RETRY_MS,
     Claimed,
     ClaimTask,
     CompleteTask,

@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resonate.protocol import BACKOFF_FIRST_S, BACKOFF_LIMIT_S
+from resonate.limits import BACKOFF_FIRST_S, BACKOFF_LIMIT_S
 from resonate.transport.pace import Pace
 
 LIMIT = 8

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from resonate import Resonate
+from resonate.limits import MESSAGE_LIMIT
 from resonate.message_sources import Poller, PushListener
-from resonate.protocol import MESSAGE_LIMIT
 from resonate.server import DevelopmentServer
 from resonate.stores import RemoteStore
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from conftest import FAR, Client, Listener, eventually
 
-from resonate.protocol import STREAM_MESSAGES_LIMIT
+from resonate.limits import STREAM_MESSAGES_LIMIT
 from resonate.server import DevelopmentServer, app, guard, post
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from resonate.errors import ResonateStoreError
+from resonate.limits import TASK_CLAIM_WINDOW_MS, TASK_RETRY_MS
 from resonate.protocol import (
-    TASK_CLAIM_WINDOW_MS,
-    TASK_RETRY_MS,
     Claimed,
     ClaimTask,
     CreateLeased,

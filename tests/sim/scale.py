@@ -30,22 +30,10 @@ from resonate.coroutine import LFI
 from resonate.dependencies import Dependencies
 from resonate.encoders import DEFAULT, encode_call
 from resonate.errors import ResonateStoreError
+from resonate.limits import REMOTE_THREADS_LIMIT, REQUEST_TIMEOUT_S, REQUESTS_LIMIT
 from resonate.machine import Machine
 from resonate.observers import Observers
-from resonate.protocol import (
-    REMOTE_THREADS_LIMIT,
-    REQUEST_TIMEOUT_S,
-    REQUESTS_LIMIT,
-    Claimed,
-    ClaimTask,
-    CreatePromise,
-    DeliveryFailed,
-    DropTask,
-    Heartbeat,
-    Lineage,
-    Operation,
-    TaskMessage,
-)
+from resonate.protocol import Claimed, ClaimTask, CreatePromise, DeliveryFailed, DropTask, Heartbeat, Lineage, Operation, TaskMessage
 from resonate.registry import Registry
 from resonate.steps import Steps
 from resonate.transport.pace import Pace

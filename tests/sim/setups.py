@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
-from resonate.protocol import TIMEOUT_LIMIT_MS
+from resonate.limits import TIMEOUT_LIMIT_MS
 
 
 @dataclass(frozen=True)

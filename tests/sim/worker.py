@@ -19,13 +19,11 @@ from resonate.coroutine import LFI, Command, Promise
 from resonate.dependencies import Dependencies
 from resonate.encoders import DEFAULT, encode_call, encode_error
 from resonate.fingerprint import fingerprint
+from resonate.limits import DEFERRED_S, STOPPED_RUN_PAUSE_S, TIMEOUT_LIMIT_MS
 from resonate.models.durable_promise import outcome_of
 from resonate.models.result import Ok
 from resonate.protocol import (
-    DEFERRED_S,
     NOTHING,
-    STOPPED_RUN_PAUSE_S,
-    TIMEOUT_LIMIT_MS,
     Claimed,
     ClaimTask,
     CreateLeased,

@@ -36,20 +36,11 @@ from typing import Any
 
 from resonate.encoders import DEFAULT, encode_call
 from resonate.errors import ResonateStoreError
+from resonate.limits import TASK_CLAIM_WINDOW_MS
 from resonate.machine import Machine
 from resonate.models.durable_promise import outcome_of
 from resonate.models.result import Ok
-from resonate.protocol import (
-    TASK_CLAIM_WINDOW_MS,
-    CreatePromise,
-    CreateSchedule,
-    DeliveryFailed,
-    Lease,
-    Message,
-    NotifyMessage,
-    PromiseRecord,
-    SettlePromise,
-)
+from resonate.protocol import CreatePromise, CreateSchedule, DeliveryFailed, Lease, Message, NotifyMessage, PromiseRecord, SettlePromise
 from resonate.registry import Registry
 from resonate.wire.legacy import INVOKE
 from tests.sim import laws_of_promises, laws_of_tasks, laws_of_workers  # noqa: F401 (they enter their laws into the book)
