@@ -94,6 +94,8 @@ LATE_NEWS_S = 1.0
 """A run that is at work here for longer asks its server for news: it may be canceled, or go on elsewhere."""
 REFRESH_S = 60.0
 """How often it is looked whether news was lost of what is waited for."""
+NEW_STREAM_S = 0.5
+"""What was asked for while a stream of messages was not older than this is looked at once more after it."""
 NUDGE_S = 0.012
 """So long after a write a legacy server is asked for anything at all: else it sends the messages of that write a second later."""
 FRESH_LIMIT = 16

@@ -568,6 +568,8 @@ class _Shared:
             tracker.close()
         if runtime is not None:
             runtime.stop(timeout_s)
+        elif self.store.is_far:
+            cast("RemoteStore", self.store).release()
 
     def after_fork(self) -> None:
         """In the child of a fork: begin anew on the next use, as a process of its own."""

@@ -28,7 +28,15 @@ from typing import Any
 from urllib.parse import quote
 
 from resonate.errors import RemoteProtocolError, ResonateStoreError, StoreUnavailable
-from resonate.limits import FOREGROUND_LIMIT_S, NUDGE_S, REFRESH_S, REMOTE_THREADS_LIMIT, REQUEST_TIMEOUT_S, WAIT_SLICE_S
+from resonate.limits import (
+    FOREGROUND_LIMIT_S,
+    NEW_STREAM_S,
+    NUDGE_S,
+    REFRESH_S,
+    REMOTE_THREADS_LIMIT,
+    REQUEST_TIMEOUT_S,
+    WAIT_SLICE_S,
+)
 from resonate.models.encoder import Encoder
 from resonate.models.retry_policy import RetryPolicy
 from resonate.protocol import (
@@ -46,6 +54,7 @@ from resonate.protocol import (
     SettlePromise,
     Subscribe,
     TaskMessage,
+    refusal,
 )
 from resonate.stores.local import _with_values as with_values
 from resonate.stores.promises import PromiseStore
@@ -135,6 +144,8 @@ class RemoteStore:
         self._watched: dict[str, Subscribe] = {}  # promises whose news somebody waits for
         self._parked: dict[str, Park] = {}  # by the run
         self._receivers: tuple[Callable[[Any], None], ...] = ()
+        self._own_addresses: frozenset[str] = frozenset()  # whose work is ours
+        self._connected_at = 0.0  # the stream of messages, by the monotonic clock
         self._sent_at = 0.0  # the last request, by the monotonic clock
         self._is_nudge_due = False
         self._started = False
@@ -232,6 +243,9 @@ class RemoteStore:
         while not done.wait(WAIT_SLICE_S):
             if self._line.is_stopped:
                 return StoreUnavailable(f"the client was stopped before {self.url} had answered")
+            trouble = self._line.trouble
+            if trouble is not None and time.monotonic() > (patience.until or 0.0):  # what it takes is sent by others
+                return trouble
         return answers[0]
 
     def post(self, operation: Operation, deliver: Deliver) -> Any:
@@ -362,12 +376,15 @@ class RemoteStore:
             except ResonateStoreError:
                 self._line.answered(turn)
                 raise
+            except ValueError as error:  # as a header with a line break: no HTTP can carry it
+                self._line.gave_up(turn)
+                raise refusal(40000, str(error)) from None
             except BaseException:  # an interrupt: somebody else has to try the line
                 self._line.gave_up(turn)
                 raise
             else:
                 self._line.answered(turn)
-                return Answered(response.status, body, was_sent)
+                return Answered(response.status, body, was_sent or response.is_repeat)
 
     def _read(self, request: Request, status: int, kind: str, body: bytes) -> Any:
         if request is not _WHICH:
@@ -395,6 +412,8 @@ class RemoteStore:
         if isinstance(operation, Subscribe):
             if answer[0].state == "PENDING":
                 self._watched[operation.promise] = operation
+                if time.monotonic() - self._connected_at < NEW_STREAM_S:
+                    self._timers.after(NEW_STREAM_S, lambda: self._look_again(operation))
         elif isinstance(operation, Park):
             if not answer:
                 self._parked[operation.lease.root] = operation
@@ -426,18 +445,35 @@ class RemoteStore:
         if time.monotonic() - self._sent_at >= NUDGE_S / 2 and self._line.trouble is None:
             self._threads.put(partial(self._advance, self._job(GetPromise("x"), _unheard), None, _FOR_EVER))
 
+    def _connected(self) -> None:
+        self._connected_at = time.monotonic()
+        self._refresh()
+
     def _refresh(self) -> None:
         """Look whether news was lost: ask once more for each promise that somebody waits for."""
         for subscription in list(self._watched.values()):
-            self._threads.put(partial(self._advance, self._job(subscription, partial(self._renewed, subscription)), None, _FOR_EVER))
+            self._look_again(subscription)
         for park in list(self._parked.values()):
             for name in park.promises:
                 found = partial(self._looked, park, name)
                 self._threads.put(partial(self._advance, self._job(GetPromise(name), found), None, _FOR_EVER))
 
+    def _look_again(self, subscription: Subscribe) -> None:
+        if self._watched.get(subscription.promise) is subscription:
+            self._threads.put(partial(self._advance, self._job(subscription, partial(self._renewed, subscription)), None, _FOR_EVER))
+
     def _renewed(self, subscription: Subscribe, answer: Any) -> None:
-        if not isinstance(answer, Exception) and answer[0].state != "PENDING":
-            self._receive(NotifyMessage(subscription.recv, answer[0]))
+        if isinstance(answer, Exception):
+            return
+        record: PromiseRecord = answer[0]
+        if record.state != "PENDING":
+            self._receive(NotifyMessage(subscription.recv, record))
+        elif record.target is not None and record.target in self._own_addresses:
+            # Work for us that may have been sent before we could hear it; whoever has it already, we cannot claim it then.
+            if self._protocol is not None and self._protocol.name == "legacy":
+                self._receive(TaskMessage(record.target, "invoke", f"__invoke:{record.id}", 1, record.id))
+            else:
+                self._receive(TaskMessage(record.target, "execute", record.id, 0, record.id))
 
     def _looked(self, park: Park, name: str, answer: Any) -> None:
         """A promise that a resting run waits for: where it has settled, the message that there is work may be lost."""
@@ -465,7 +501,8 @@ class RemoteStore:
         end_hearing = self.hear(receive)
         recv = f"poll://any@{group}/{id}"
         place = f"{quote(group, safe='')}/{quote(id)}"
-        stream = MessageStream(self._line, self._message_places(place), lambda event: self._hear(event, recv), self._refresh)
+        stream = MessageStream(self._line, self._message_places(place), lambda event: self._hear(event, recv), self._connected)
+        self._own_addresses = frozenset((f"poll://any@{group}", recv))
 
         def end() -> None:
             end_hearing()
@@ -518,6 +555,11 @@ class RemoteStore:
         self._timers.stop(timeout_s)
         self._threads.stop(timeout_s)
         self._connections.close()
+
+    def release(self) -> None:
+        """Keep no connection that nobody uses, where nothing was started; asking opens one again."""
+        self._connections.close()
+        self._connections.open()
 
     def _tell_refused(self, error: StoreUnavailable) -> None:
         self.on_trouble("", error)

@@ -59,16 +59,21 @@ class Connections:
         known = {**self._headers, **headers}
         if body:
             known["Content-Type"] = "application/json"
+        is_repeat = False
         while True:
             try:
                 connection, is_kept = self._idle.pop(), True
             except IndexError:
                 connection, is_kept = self._new(), False
             try:
-                return self._exchange(connection, method, target, known, body)
+                response = self._exchange(connection, method, target, known, body)
             except Unreachable as error:
                 if not is_kept or not isinstance(error.__cause__, _CLOSED):
+                    error.was_sent = error.was_sent or is_repeat
                     raise
+                is_repeat = True
+            else:
+                return response._replace(is_repeat=True) if is_repeat else response
 
     def _exchange(self, connection: HttpConnection, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Response:
         was_sent = connection.is_open

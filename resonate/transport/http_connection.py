@@ -26,6 +26,8 @@ class Response(NamedTuple):
     kind: str
     """Its content type."""
     body: bytes
+    is_repeat: bool = False
+    """The request was sent once before, on a connection that then was closed; the server may have acted on it."""
 
 
 class ReplyTooLong(HTTPException):

@@ -367,7 +367,7 @@ class CurrentClient:
         if known.state == "PENDING" or (known.lineage is not None and known.lineage.parent is not None):
             raise refusal(40000, f"{old} is no run that is over, so nothing can be taken over from it")
         records = yield from self._descendants(ListDescendants(old))
-        for create, settle in copies(records, old, new, operation.from_step):
+        for create, settle in copies(records, old, new, operation.from_step, self.child_separator):
             yield from self._do(self._ensuring(create))
             yield from self._do(settle)
         return (yield from self._create_leased(operation.create))

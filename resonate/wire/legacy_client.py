@@ -53,12 +53,14 @@ from resonate.protocol import (
 )
 from resonate.wire.client import Answered, Busy, Exchanges, Refused, one, read_body, understood, unwelcome
 from resonate.wire.legacy import INVOKE, TIMEOUT, message_from_wire, promise_from_wire, value_from_wire
+from resonate.wire.legacy_fields import given_key
 from resonate.wire.legacy_http import write_request
 from resonate.wire.lineage import CALL, LAUNCH, ORIGIN, call_tag, read_lineage
 
 _TEMPLATE = re.compile(r"\{\{\s*\.(id|timestamp)\s*\}\}")
 _SETTLED = frozenset((40301, 40302, 40303, 40304))
 _NOT_OURS = frozenset((40306, 40307, 40308, 40309, 40403))
+_NOT_TAKEN = frozenset((400, 411, 413, 414, 415, 417, 422, 431))
 _BUSY = frozenset((429, 500, 502, 503, 504))
 
 
@@ -233,7 +235,7 @@ class LegacyClient:
         if known.state == "PENDING" or (known.lineage is not None and known.lineage.parent is not None):
             raise refusal(40000, f"{old} is no run that is over, so nothing can be taken over from it")
         records = yield from self._descendants(ListDescendants(old))
-        for copy in copies(records, old, new, operation.from_step):
+        for copy in copies(records, old, new, operation.from_step, "."):
             create, settle = copy
             yield from self._create(create)
             yield from self._settle(settle)
@@ -260,6 +262,8 @@ class LegacyClient:
                 raise Busy(f"it answered {status}") from None
             if status in (401, 403):
                 raise unwelcome(status) from None
+            if status in _NOT_TAKEN:  # this request, however often it is sent; others may be
+                raise refusal(status * 100, f"the server does not take this request: it answered {status}") from None
             raise
         code = shown.get("error", {}).get("code") if isinstance(shown, dict) and isinstance(shown.get("error"), dict) else None
         if status in _BUSY:
@@ -277,19 +281,26 @@ class LegacyClient:
         return replace(message, promise=_sorted_out(message.promise)) if isinstance(message, NotifyMessage) else message
 
 
-def copies(records: Sequence[PromiseRecord], old: str, new: str, from_step: str | None) -> Iterator[tuple[CreatePromise, SettlePromise]]:
-    """What makes each step that a run has achieved (before `from_step`) one of another run. 40400 when there is no such step."""
+Copies = Iterator[tuple[CreatePromise, SettlePromise]]
+
+
+def copies(records: Sequence[PromiseRecord], old: str, new: str, from_step: str | None, separator: str) -> Copies:
+    """What makes each step that a run has achieved (before `from_step`) one of another run. 40400 when there is no such step.
+
+    `separator` is what stands between a run's id and its first child's number.
+    """
+    below = f"{old}{separator}"
     limit = len(records)
     if from_step is not None:
         limit = next((place for place, each in enumerate(records) if each.id == from_step), 0)
         if limit == 0:
             raise refusal(40400, f"{old} has no step {from_step}")
     for record in records[:limit]:
-        if record.state != "RESOLVED" or not record.id.startswith(f"{old}.") or f"{from_step}.".startswith(f"{record.id}."):
+        if record.state != "RESOLVED" or not record.id.startswith(below) or f"{from_step}.".startswith(f"{record.id}."):
             continue
 
         def renamed(text: Any) -> Any:
-            return new + text[len(old) :] if text == old or str(text).startswith(f"{old}.") else text
+            return new + text[len(old) :] if text == old or str(text).startswith(below) else text
 
         lineage = record.lineage
         if lineage is not None:
@@ -354,7 +365,10 @@ def _sorted_out(record: PromiseRecord) -> PromiseRecord:
     """The record with its lineage, where its tags tell it, and without the tags that it tells itself."""
     lineage, tags = read_lineage(record.tags or {})
     told = ((INVOKE, record.target is not None), (TIMEOUT, record.timer))
-    return replace(record, lineage=lineage, tags={name: text for name, text in tags.items() if (name, True) not in told} or None)
+    return replace(
+        record, lineage=lineage, tags={name: text for name, text in tags.items() if (name, True) not in told} or None,
+        key_for_create=given_key(record.key_for_create), key_for_complete=given_key(record.key_for_complete),
+    )  # fmt: skip
 
 
 _STATES = frozenset(("PENDING", "RESOLVED", "REJECTED", "REJECTED_CANCELED", "REJECTED_TIMEDOUT"))
@@ -374,7 +388,7 @@ def _schedule_of(shown: Any) -> ScheduleRecord:
         lambda: ScheduleRecord(
             str(shown["id"]), str(shown["cron"]), str(shown["promiseId"]), int(shown["promiseTimeout"]),
             value_from_wire(shown.get("promiseParam")) if shown.get("promiseParam") else NOTHING, dict(shown.get("promiseTags") or {}),
-            shown.get("desc"), dict(shown.get("tags") or {}), shown.get("idempotencyKey"), int(shown["createdOn"]),
+            shown.get("desc"), dict(shown.get("tags") or {}), given_key(shown.get("idempotencyKey")), int(shown["createdOn"]),
             int(shown["nextRunTime"]), shown.get("lastRunTime"),
         ),
         "a schedule",

@@ -6,8 +6,10 @@ Null and absent members are the same. What is refused raises `ResonateStoreError
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
 
 from resonate.labels import short_text
 from resonate.limits import INTEGER_LIMIT, TIMEOUT_LIMIT_MS
@@ -15,6 +17,8 @@ from resonate.protocol import Lease, refusal
 from resonate.wire.legacy import value_from_wire, value_to_wire
 
 _SETTLEMENTS = ("RESOLVED", "REJECTED", "REJECTED_CANCELED")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_ENCODED = "resonate:percent:"
 _YES, _NO = ("1", "t", "T", "true", "True", "TRUE"), ("0", "f", "F", "false", "False", "FALSE", "")
 
 Attributes = dict[str, Any]
@@ -170,7 +174,10 @@ def _read_fence(headers: Mapping[str, str]) -> Attributes:
 
 def _write_fence(attributes: Attributes) -> dict[str, str]:
     lease = attributes.get("lease")
-    return {} if lease is None else {"task-id": lease.task, "task-counter": str(lease.counter)}
+    if lease is None or not is_sendable(lease.task):
+        return {}
+    # As UTF-8, which is what the servers compare it with.
+    return {"task-id": lease.task.encode().decode("latin-1"), "task-counter": str(lease.counter)}
 
 
 def _read_trace(headers: Mapping[str, str]) -> Attributes:
@@ -180,11 +187,30 @@ def _read_trace(headers: Mapping[str, str]) -> Attributes:
 
 STRICT = Header(_read_strict, lambda attributes: {"strict": str(attributes["strict"])})
 KEY = Header(
-    lambda headers: {"key": headers.get("idempotency-key")},
-    lambda attributes: {} if attributes["key"] is None else {"idempotency-key": attributes["key"]},
+    lambda headers: {"key": given_key(headers.get("idempotency-key"))},
+    lambda attributes: {} if attributes["key"] is None else {"idempotency-key": sent_key(attributes["key"])},
 )
 FENCE = Header(_read_fence, _write_fence)
 TRACE = Header(_read_trace, lambda attributes: dict(attributes.get("head") or {}))
+
+
+def is_sendable(text: str) -> bool:
+    """Whether a text can be a header's as it is: nothing takes anything away from it."""
+    return text == text.strip(" \t") and not _CONTROL.search(text)
+
+
+def sent_key(key: str) -> str:
+    """A key as it is sent: percent-encoded where it could be no header, behind a mark."""
+    return key if is_sendable(key) and not key.startswith(_ENCODED) else _ENCODED + quote(key, safe="")
+
+
+def given_key(key: str | None) -> str | None:
+    """The key that was sent so.
+
+    >>> sent_key("a"), sent_key(" b"), given_key(sent_key(" b"))
+    ('a', 'resonate:percent:%20b', ' b')
+    """
+    return key if key is None or not key.startswith(_ENCODED) else unquote(key.removeprefix(_ENCODED))
 
 
 def is_number(text: str) -> bool:

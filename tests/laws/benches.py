@@ -65,6 +65,8 @@ class Bench(ABC):
     """Features (names of `FEATURES`) that this store lacks, each with the documented reason; its laws are skipped with it."""
     refused_ids: ClassVar[dict[str, str]] = {}
     """Ids among `hostile.IDS` that this store refuses at the door, each with the documented reason."""
+    separator = "."
+    """What stands between a run's id and the number of its first child."""
     tolerance_ms = 0
     """By how much a time that the store took may differ from `now`."""
     restart: Callable[[], None] | None = None
@@ -371,6 +373,7 @@ class CurrentWireBench(WireBench):
         ("empty", "NUL", "only NUL"), "an id has one character at least, and none of them is NUL (section 2.2)"
     )
     connected = current_wire
+    separator = ":"
 
     def in_order(self, ids: Iterable[str]) -> list[str]:
         """By their bytes, as the current protocol finds them."""

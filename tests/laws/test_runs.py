@@ -57,7 +57,7 @@ def began(bench: Bench, name: str = "r", pid: str = "w1") -> Lease:
 
 
 def step_of(bench: Bench, lease: Lease, number: int, kind: Kind = "run", **more: Any) -> CreatePromise:
-    name = f"{lease.root}.{number}"
+    name = more.pop("name", f"{lease.root}.{number}")
     given = {"key": name, "lineage": Lineage(lease.root, lease.root, lease.root, kind, "g", f"{number}"), "lease": lease} | more
     return CreatePromise(name, given.pop("timeout", bench.far), **given)
 
@@ -313,20 +313,21 @@ def test_the_whole_call_graph_is_listed(bench: Bench) -> None:
 def test_a_run_takes_over_what_another_has_achieved(bench: Bench) -> None:
     """The new run has every step of the old one that has a value, under ids of its own, and nothing of what failed."""
     lease = began(bench)
+    mark = bench.separator
     for number, state in ((1, "RESOLVED"), (2, "RESOLVED"), (3, "REJECTED")):
-        ask(bench, step_of(bench, lease, number))
-        ask(bench, settled(f"r.{number}", state, lease))
+        ask(bench, step_of(bench, lease, number, name=f"r{mark}{number}"))
+        ask(bench, settled(f"r{mark}{number}", state, lease))
         bench.elapse(1)
     take = TakeOver("r", CreateLeased(run_of(bench, "n"), "w1", TTL))
     assert ask(bench, take) == 40000, "the old run is not over"
     ask(bench, settled("r", "REJECTED", lease))
-    assert ask(bench, replace(take, from_step="r.9")) == 40400
+    assert ask(bench, replace(take, from_step=f"r{mark}9")) == 40400
     record, new = ask(bench, take)
     assert (record.state, new.root) == ("PENDING", "n")
     assert [(each.id, each.state, each.value) for each in ask(bench, ListDescendants("n")) if each.id != "n"] == [
-        ("n.1", "RESOLVED", VALUE), ("n.2", "RESOLVED", VALUE),
+        (f"n{mark}1", "RESOLVED", VALUE), (f"n{mark}2", "RESOLVED", VALUE),
     ]  # fmt: skip
-    assert ask(bench, step_of(bench, new, 3)).state == "PENDING"
+    assert ask(bench, step_of(bench, new, 3, name=f"n{mark}3")).state == "PENDING"
 
 
 def test_any_id_may_be_a_runs(bench: Bench) -> None:

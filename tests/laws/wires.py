@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 
 from resonate.errors import ResonateStoreError
 from resonate.protocol import Message, Operation
+from resonate.server.app import _text
 from resonate.stores import LocalStore
 from resonate.stores.promises import PromiseStore
 from resonate.stores.schedules import ScheduleStore
 from resonate.stores.tasks import TaskStore
+from resonate.transport.http_connection import _bytes
 from resonate.wire import current_requests, legacy_http
 from resonate.wire.client import Answered, Exchanges, ServerProtocol
 from resonate.wire.current_client import CurrentClient
@@ -72,7 +74,7 @@ class Wire:
 
     def serve(self, request: Request) -> Sent:
         """What the server answers."""
-        headers = {name.lower(): text for name, text in request.headers.items()}
+        headers = {name.lower(): _text(_bytes(text)) for name, text in request.headers.items()}
         try:
             asked = self._read(request._replace(headers=headers))
             reply = Reply(404, "404 page not found") if asked is None else asked.reply(self.store.call(list(asked.operations)))
