@@ -362,7 +362,7 @@ class WireBench(MemoryBench):
 class LegacyWireBench(WireBench):
     """Through the legacy protocol."""
 
-    refused_ids: ClassVar = {"empty": "a request must have an id that is not empty (section 2: required)"}
+    refused_ids: ClassVar = {"empty": "a request must have an id that is not empty"}
     connected = legacy_wire
 
 
@@ -370,7 +370,7 @@ class CurrentWireBench(WireBench):
     """Through the current protocol."""
 
     refused_ids: ClassVar = dict.fromkeys(
-        ("empty", "NUL", "only NUL"), "an id has one character at least, and none of them is NUL (section 2.2)"
+        ("empty", "NUL", "only NUL"), "an id has one character at least, and none of them is NUL"
     )
     connected = current_wire
     separator = ":"

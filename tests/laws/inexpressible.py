@@ -30,10 +30,10 @@ NO_SUCH_WAITS = "the current protocol lets only a run with a task wait, all at o
 BY_ID = "the current protocol finds promises and schedules in the order of their ids, not of their creation"
 OTHER_CRON = "the current protocol's cron expressions are another language (Quartz, no `@every`)"
 FEWER_MEMBERS = "a schedule of the current protocol has neither key, description nor tags of its own"
-AT_THE_DOOR = "the current protocol refuses at the door what is no whole address (section 5.1)"
+AT_THE_DOOR = "the current protocol refuses at the door what is no whole address"
 NO_LOOK = "the legacy protocol shows no task to anybody but its holder"
 OTHER_NOTICES = "a notice of the current protocol has no keys, and is none of the legacy shape"
-OWN_TAGS = "the promise of a schedule of the current protocol has other tags (section 4.9), and one long past is born settled"
+OWN_TAGS = "the promise of a schedule of the current protocol has other tags, and one long past is born settled"
 ONE_GENERATION = "a client speaks one generation, and this law is of both side by side"
 _LAWS_OF_BOTH = ("test_a_fenced_lease_guards_the_writes_that_name_it", "test_what_was_pruned_is_gone")
 _TASK_LAWS = (
@@ -86,7 +86,7 @@ _DROPPED_ALIKE = (("INIT", True), ("INIT", False), ("ENQUEUED", False))
 _ROWS = [
     Row(LEGACY, "test_a_task_can_be_looked_at", NO_LOOK),
     Row(LEGACY, "test_a_task_that_its_holder_completed_has_none_any_more", NO_LOOK),
-    Row(LEGACY, "test_a_schedule_is_kept_as_it_was_given", "a schedule that is found shows nothing of its promises (section 6)"),
+    Row(LEGACY, "test_a_schedule_is_kept_as_it_was_given", "a schedule that is found shows nothing of its promises"),
     *(Row(wire, law, ONE_GENERATION) for wire in (LEGACY, CURRENT) for law in _LAWS_OF_BOTH),
     *(Row(CURRENT, law, NO_LEGACY_TASKS) for law in _TASK_LAWS),
     Row(CURRENT, "test_claim_table", NO_LEGACY_TASKS, lambda case: (case["state"], case["same"]) not in _READ_ALIKE),
@@ -98,7 +98,7 @@ _ROWS = [
     Row(CURRENT, "test_promises.test_create_table", NO_KEYS, _needs_keys_to_create),
     Row(CURRENT, "test_promises.test_complete_table", NO_KEYS, _needs_keys_to_settle),
     Row(
-        CURRENT, "test_values_come_back_as_they_went_in", "the current protocol takes empty data for no data (section 3.1)",
+        CURRENT, "test_values_come_back_as_they_went_in", "the current protocol takes empty data for no data",
         lambda case: case["data"] == "",
     ),
     Row(CURRENT, "test_a_promise_may_be_born_expired", "the current protocol settles at once what is born past its deadline"),
@@ -111,7 +111,7 @@ _ROWS = [
     Row(CURRENT, "test_with_a_cursor_all_else_is_ignored", BY_ID),
     Row(CURRENT, "test_pages_stay_as_they_were_whatever_comes_between", BY_ID), Row(CURRENT, "test_schedules_have_pages_too", BY_ID),
     Row(
-        CURRENT, "test_what_a_state_leaves", "a search of the current protocol shows an overdue promise as it is stored (section 4.6)",
+        CURRENT, "test_what_a_state_leaves", "a search of the current protocol shows an overdue promise as it is stored",
         lambda case: case["ticked"] is False and case["state"] is not None,
     ),
     Row(CURRENT, "test_a_schedule_is_kept_as_it_was_given", FEWER_MEMBERS),
