@@ -532,6 +532,7 @@ class RemoteStore:
     def _receive(self, message: Message) -> None:
         if isinstance(message, NotifyMessage):
             self._watched.pop(message.promise.id, None)
+            self._parked.pop(message.promise.id, None)  # a run that is over, wherever it ended, waits no more
             if self._encoder is not None:
                 message = with_values(message, self._encoder.decode)
         for receive in self._receivers:
