@@ -113,7 +113,7 @@ def test_the_sdk_does_not_know_of_the_notebook() -> None:
 
 def test_the_picture_is_pure() -> None:
     """The model of a run and its still pictures look at no clock and start no thread."""
-    for name in ("model", "layout", "svg", "text"):
+    for name in ("model", "layout", "svg", "text", "formats"):
         assert not {each for each in imports_of(f"resonate_notebook.{name}", typing_only=False) if each.partition(".")[0] in IMPURE}
 
 
