@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -19,7 +20,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 
 from resonate.coroutine import plain_function
 from resonate.errors import ResonateError
-from resonate_notebook import runs, session, verbs
+from resonate_notebook import exports, runs, session, verbs
 from resonate_notebook.arguments import Line, Mistake, Word, read_arguments, suggest
 
 NUMBERS: Final = frozenset({"--version", "--port", "--timeout"})
@@ -89,6 +90,13 @@ VERBS: Final = {
         {"--id NEW": "the new run's id", "--from STEP": "run this step and all that came after it again"},
     ),
     "prune": Verb("prune AGE", 'prune("30d")', verbs.prune),
+    "export": Verb(
+        "export FILE.(svg|html|png|pdf|dot|mmd|json) [RUN] | FILE.py [--force]",
+        'export("demo.1.svg", "demo.1")',
+        verbs.export,
+        {"--force": "write over a file that no export has written"},
+    ),
+    "doctor": Verb("doctor [URL]", "doctor()", verbs.doctor),
     "config": Verb("config [render=auto|widget|svg|text|off] [stable=1]", 'config(render="text", stable=True)', verbs.config),
 }
 
@@ -244,6 +252,17 @@ class ResonateMagics(Magics):
         age = request.take("age", "an age")
         request.nothing_more()
         runs.say(verbs.prune(age))
+
+    def _export(self, request: Request) -> None:
+        path = request.take("path", "a file's name")
+        run_id = request.take("id", "a run's id") if request.words else None
+        request.nothing_more()
+        runs.say(verbs.export(path, run_id, force="--force" in request.options))
+
+    def _doctor(self, request: Request) -> None:
+        url = request.take("url", "an address") if request.words else ""
+        request.nothing_more()
+        runs.say(str(verbs.doctor(url)))
 
     def _register(self, request: Request) -> None:
         found: list[Any] = []
@@ -419,6 +438,10 @@ def _candidates(shell: InteractiveShell, words: list[str], word: str, token: str
     match verb, index:
         case "register", _:
             return [name for name, value in shell.user_ns.items() if inspect.isfunction(value) and not name.startswith("_")]
+        case "export", 1:
+            return file_names(word, token)
+        case "export", 2:
+            return options * (not word) + [run_id for run_id, _ in known] * (not words[1].endswith(".py"))
         case (("run" | "attach" | "tree" | "wait"), 1):
             return [run_id for run_id, _ in known]
         case "retry", 1:
@@ -437,6 +460,23 @@ def _candidates(shell: InteractiveShell, words: list[str], word: str, token: str
             free = [f"{each.name}=" for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
             return [name for name in free if not any(given.startswith(name) for given in words)] + options * (not word)
     return []
+
+
+def file_names(word: str, token: str) -> list[str]:
+    """Files that an export can write, and folders, which begin as the word does; each as the part of it that the token stands for."""
+    endings = tuple(f".{each}" for each in (*exports.PICTURES, "py"))
+    folder, _, begun = word.rpartition("/")
+    before = word[: len(word) - len(token)]
+    try:
+        inside = list(os.scandir(os.path.expanduser(folder or ("/" if word.startswith("/") else "."))))
+    except OSError:
+        return []
+    names = sorted(each.name + "/" * each.is_dir() for each in inside if each.is_dir() or each.name.endswith(endings))
+    shown = [name for name in names if name.startswith(begun) and (begun or not name.startswith("."))]
+    whole = [f"{folder}/{name}" if "/" in word else name for name in shown]
+    stem = word.rpartition(".")[0] if "." in begun else word
+    fresh = [f"{stem}{ending}" for ending in endings] if begun and not shown else []
+    return [each[len(before) :] for each in (*whole, *fresh) if each.startswith(before)]
 
 
 def install(shell: InteractiveShell) -> None:

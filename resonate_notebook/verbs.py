@@ -8,6 +8,7 @@ before anything has happened.
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -17,7 +18,7 @@ from typing import Any, Final
 from resonate.coroutine import plain_function
 from resonate.errors import ResonateStoreError
 from resonate.models.durable_promise import DurablePromise
-from resonate_notebook import actions
+from resonate_notebook import actions, checks, exports
 from resonate_notebook.arguments import Mistake, check_call, short_repr, signature_text, suggest
 from resonate_notebook.live import Followed
 from resonate_notebook.model import SETTLED
@@ -111,7 +112,8 @@ def _not_connected(session: Session, place: Place, error: Exception) -> Mistake:
     why = str(getattr(error, "mesg", "") or error)
     if place.kind == "remote":
         why = why.partition(" Runs go on as soon")[0]
-        return Mistake(f"{why} {still}\nIs the server running? `%resonate connect dev` starts one here.", "url")
+        do = f"`%resonate connect dev` starts one here; `%resonate doctor {place.url}` looks closer."
+        return Mistake(f"{why} {still}\nIs the server running? {do}", "url")
     return Mistake(f"{why.rstrip('.')}. {still}", "option:--db" if place.path is not None else "option:--port")
 
 
@@ -514,6 +516,35 @@ def wait(id: str, timeout: float | None = None, until: str = "end") -> Any:
         names = [node.id for node in taken.nodes() if node.state == "waiting"]
         return Told(f"{id} waits for you: {', '.join(names)}. `%resonate resolve {names[0]} VALUE` answers.")
     return result
+
+
+# ---- leaving, and looking after it ---------------------------------------------------------------------------------------------
+
+
+def export(path: str | os.PathLike[str], id: str | None = None, *, force: bool = False) -> Told:
+    """Write a run's picture, or a worker script of the registered functions, to a file.
+
+    The name's ending says what: `.svg`, `.html`, `.png` and `.pdf` are pictures, `.dot` and `.mmd` the graph for Graphviz and Mermaid,
+    `.json` all calls with times and values. Without an id it is the run of the file's name, else the newest. PNG and PDF need Graphviz.
+    `.py` is a script that works on the same file or server as this kernel, with the functions, imports and values that they need.
+    A file that an export has written is written over; any other only with `--force`.
+
+        %resonate export demo.1.svg
+        %resonate export pictures/failed.html demo.1
+        %resonate export worker.py
+    """
+    return Told(exports.export(current(), path, id, force=force))
+
+
+def doctor(url: str = "") -> checks.Findings:
+    """Look closer when something is wrong: Python, packages, the live graph, Graphviz, and where this kernel is connected.
+
+    Each line is ok, a note, or a problem with how to mend it. With an address, it also tells whether a server answers there.
+
+        %resonate doctor
+        %resonate doctor http://localhost:8001
+    """
+    return checks.look(current(), checks.address(url))
 
 
 # ---- acting ------------------------------------------------------------------------------------------------------------------
