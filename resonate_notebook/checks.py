@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from packaging.requirements import InvalidRequirement, Requirement
 
 from resonate.errors import ResonateError
-from resonate.protocol import ROOM_LIMIT
+from resonate.limits import ROOM_LIMIT
 from resonate.registry import Registry
 from resonate_notebook.actions import size_text
 from resonate_notebook.arguments import Mistake

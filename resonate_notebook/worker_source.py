@@ -144,7 +144,7 @@ class _Writer:
                 return None
             raise _Unwritable("does not exist. Run the cell that defines it.")
         value = self.namespace[name]
-        if name in PLAIN and str(getattr(value, "__module__", "")).partition(".")[0] in {"IPython", "ipykernel"}:
+        if name in PLAIN and _is_shells(value):
             return None  # the shell's own `open` and the like stand in for the builtin
         if isinstance(value, types.ModuleType):
             self._import_module(name, value)
@@ -404,6 +404,12 @@ class _Writer:
         self.imports[f"import {module}" if name == module else f"import {module} as {name}"] = None
         self.values[name] = None
         return name
+
+
+def _is_shells(value: object) -> bool:
+    """Whether IPython made a function, also one that passes for another (its `open` says that it is of `_io`)."""
+    homes = (getattr(value, "__module__", None), getattr(value, "__globals__", {}).get("__name__"))
+    return any(str(home).partition(".")[0] in {"IPython", "ipykernel"} for home in homes)
 
 
 def _definable(value: object) -> bool:
