@@ -250,8 +250,9 @@ class _Writer:
             raw = inspect.unwrap(value)
             if isinstance(raw, types.FunctionType):
                 found = self.cells.function(raw)
-                if found is None and name is not None:  # a decorator without `functools.wraps`
-                    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+                if found is None and name is not None and "<locals>" in raw.__qualname__:
+                    # Perhaps a decorator without `functools.wraps` made it: then what gave the name last is a decorated `def`.
+                    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
                     named = self.cells.named(name, kinds, [raw.__code__.co_filename])
                     found = named if named is not None and getattr(named[2], "decorator_list", None) else None
         elif name is not None:

@@ -299,6 +299,14 @@ def test_what_cannot_be_written_is_refused_by_name_and_nothing_is_written(cell, 
     assert not (tmp_path / "worker.py").exists()
 
 
+def test_a_decorator_that_hides_its_function_is_followed_unless_the_name_was_given_again(cell):
+    hiding = "def hiding(function):\n    return lambda *given: -function(*given)\n@hiding\ndef x(n):\n    return n"
+    _, names, _ = exported(cell, [hiding, "%%resonate register\ndef f(ctx):\n    return x(3)"])
+    assert names["f"](None) == -3
+    cell.good("x = hiding(x)")
+    assert "`x`, used by `f`, is made inside another function." in cell("%resonate export worker.py")
+
+
 def test_all_that_cannot_be_written_is_named_at_once(cell):
     cell.good("%resonate connect local --db runs.db")
     cell.good("%%resonate register\na, b = object(), object()\ndef f(ctx):\n    return a, b, missing")
