@@ -44,7 +44,6 @@ Nothing here looks at a clock: the driver sets `now_ms` before each event.
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -62,9 +61,8 @@ from resonate.events import (
     RunResumed,
     RunSuspended,
 )
-from resonate.limits import ERROR_TEXT_LIMIT, TIMEOUT_LIMIT_MS
+from resonate.limits import TIMEOUT_LIMIT_MS
 from resonate.protocol import (
-    TRACEBACK_HEADER,
     CreatePromise,
     Encoded,
     GetPromise,
@@ -77,6 +75,7 @@ from resonate.protocol import (
     SettlePromise,
     Subscribe,
 )
+from resonate.refusals import error_text
 
 # The phases of a node.
 CREATING: Final = 0  # its promise is being created
@@ -738,23 +737,3 @@ class Computation:
 def _told(kind: str, name: str, arguments: str | None) -> str:
     """A call, for people: `run load(3)`."""
     return kind if kind in {"sleep", "promise"} and kind == name else f"{kind} {name}" + ("" if arguments is None else f"({arguments})")
-
-
-def error_text(record: PromiseRecord) -> str:
-    """A short text of why a settled promise has no value; empty when it has one."""
-    return _text_of(record.value) if record.state == "REJECTED" else ""
-
-
-def _text_of(value: Encoded) -> str:
-    headers, data = value
-    shown = (headers or {}).get(TRACEBACK_HEADER, "").rstrip().rpartition("\n")[2]
-    if shown:
-        return shown[:ERROR_TEXT_LIMIT]
-    try:
-        plain = json.loads(data) if data else None
-    except (ValueError, RecursionError):
-        plain = data
-    if isinstance(plain, dict):
-        told = plain.get("__error__", plain.get("message") if plain.get("__type") in ("error", "aggregate_error") else None)
-        plain = told if isinstance(told, str) else plain
-    return ("rejected without a reason" if plain is None else str(plain))[:ERROR_TEXT_LIMIT]

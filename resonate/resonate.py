@@ -15,7 +15,6 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast, overload
 
 from resonate import stores
-from resonate.computation import error_text
 from resonate.context import Context, Random, Time
 from resonate.coroutine import LFI, Command, Composed, plain_function
 from resonate.dependencies import Dependencies
@@ -45,6 +44,7 @@ from resonate.protocol import (
     SearchPromises,
     SettlePromise,
 )
+from resonate.refusals import error_text
 from resonate.registry import Registry
 from resonate.runtime import Runtime
 from resonate.steps import Steps

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from resonate.computation import error_text
 from resonate.encoders import DEFAULT, FORMAT_HEADER, JsonEncoder, encode_error, encoder_for
 from resonate.errors import RemoteError, RemoteTraceback
 from resonate.models.durable_promise import outcome_of
 from resonate.models.result import Ko, Ok
 from resonate.protocol import TRACEBACK_HEADER, Encoded, GetPromise, PromiseRecord, SettlePromise, State
+from resonate.refusals import error_text
 from resonate.wire.client import Answered
 from resonate.wire.current import error_for_others
 from resonate.wire.current_client import CurrentClient
