@@ -1,10 +1,11 @@
-"""The long sweeps: `python -m tests.chaos.sweep`, all of it, or some of `kills disks damage crowd soak`, or `--soak --minutes 30` alone.
+"""The long sweeps: `python -m tests.chaos.sweep`, all of it, or some of `kills disks damage crowd remote soak`, or `--soak --minutes 30` alone.
 
     kills    every workflow dies at each of its boundaries, before and after, in both durabilities; at every SQL statement; and twice
     disks    every statement of every workflow fails, once or until the disk is mended, with each kind of error; and 200 rounds on real
              disks of a few megabytes that become full (where mounting is permitted)
     damage   1,000 damaged copies of a file are opened and read
     crowd    four processes with 2,500 runs each on one file, in both durabilities
+    remote   replies get lost, and the server is killed, at each request of a run, in both protocols
     soak     four workers on one file, one of which is killed every 1 to 5 seconds
 
 Each part ends in a line of figures; the exit code is 1 when anything is not as it must be, and each such thing is told.
@@ -27,6 +28,7 @@ from tests.chaos.faults import ERRORS
 from tests.chaos.kills import Death
 from tests.chaos.nursery import Nursery
 from tests.chaos.workflows import WORKFLOWS
+from tests.remote import losses
 
 STATEMENTS_OF = ("sequence", "fan_out", "sleeps", "remote")
 """The workflows that die at every SQL statement."""
@@ -104,8 +106,13 @@ def soaks(arguments: argparse.Namespace) -> Part:
     yield f"soak: {figures}", figures.wrong
 
 
+def remotes(arguments: argparse.Namespace) -> Part:
+    """See the head of `tests.remote.losses`."""
+    yield from losses.sweep()
+
+
 PARTS: dict[str, Callable[[argparse.Namespace], Part]] = {
-    "kills": kill_sweeps, "disks": disk_sweeps, "damage": damages, "crowd": crowds, "soak": soaks,
+    "kills": kill_sweeps, "disks": disk_sweeps, "damage": damages, "crowd": crowds, "remote": remotes, "soak": soaks,
 }  # fmt: skip
 
 
