@@ -74,6 +74,12 @@ MESSAGE_LIMIT = 64 * 1024 * 1024
 """Bytes of a message that is posted to a worker."""
 EVENT_LINE_LIMIT = 64 * 1024 * 1024
 """Bytes of one line in a stream of messages."""
+LARGE_BODY = 1_000_000
+"""A server that again and again breaks off a request of so many bytes does not take it."""
+RESETS_LIMIT = 3
+"""How often that is."""
+STOP_GRACE_S = 0.5
+"""Requests that are under way when a client stops have this long, and so has each that gives a lease back."""
 REQUEST_TIMEOUT_S = 5.0
 """How long a server may be silent before a request counts as lost."""
 FOREGROUND_LIMIT_S = 10.0

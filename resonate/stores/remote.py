@@ -30,11 +30,14 @@ from urllib.parse import quote
 from resonate.errors import RemoteProtocolError, ResonateStoreError, StoreUnavailable
 from resonate.limits import (
     FOREGROUND_LIMIT_S,
+    LARGE_BODY,
     NEW_STREAM_S,
     NUDGE_S,
     REFRESH_S,
     REMOTE_THREADS_LIMIT,
     REQUEST_TIMEOUT_S,
+    RESETS_LIMIT,
+    STOP_GRACE_S,
     WAIT_SLICE_S,
 )
 from resonate.models.encoder import Encoder
@@ -357,6 +360,7 @@ class RemoteStore:
     def _exchange(self, request: Request, patience: _Impatience, *, was_sent: bool = False) -> Answered:
         """Send a request until it is answered."""
         target = f"{request.path}?{request.query}" if request.query else request.path
+        resets = 0
         while True:
             turn = self._line.turn_now() if patience is _AT_ONCE else self._line.wait_turn(patience.until)
             if turn is None:
@@ -367,6 +371,10 @@ class RemoteStore:
                 body = self._read(request, response.status, response.kind, response.body)
             except Unreachable as error:
                 was_sent = was_sent or error.was_sent
+                resets += isinstance(error.__cause__, (ConnectionResetError, BrokenPipeError))
+                if resets >= RESETS_LIMIT and len(request.body) > LARGE_BODY:
+                    self._line.failed(str(error), turn)
+                    raise refusal(41300, f"the server takes no request of {len(request.body):,} bytes: store the value elsewhere") from None
                 self._line.failed(str(error), turn, is_told=patience.until is not None)
             except Refused as error:
                 self._line.refused(str(error), turn)
@@ -553,9 +561,12 @@ class RemoteStore:
         """Send nothing more in the background. What was posted and is not sent is dropped: it was not acknowledged."""
         self._started = False
         self._line.stop()
+        deadline = time.monotonic() + timeout_s
         self._timers.stop(timeout_s)
-        self._threads.stop(timeout_s)
-        self._connections.close()
+        self._threads.stop(min(STOP_GRACE_S, max(0.0, deadline - time.monotonic())))
+        self._connections.abort()
+        self._threads.stop(max(0.0, deadline - time.monotonic()))
+        self._connections.hurry(STOP_GRACE_S)  # leases are still given back
 
     def release(self) -> None:
         """Keep no connection that nobody uses, where nothing was started; asking opens one again."""

@@ -43,9 +43,10 @@ class Connections:
         self._host, self._port, self._base = parts.hostname, parts.port, parts.path.rstrip("/")
         self._place = parts.netloc.rpartition("@")[2].encode("idna").decode("ascii")
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
-        self._timeout_s = timeout_s
+        self._timeout_s = self._patience_s = timeout_s
         self._headers = {"Accept": "application/json", **_authorization(credentials)}
         self._idle: deque[HttpConnection] = deque()
+        self._busy: set[HttpConnection] = set()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -77,6 +78,7 @@ class Connections:
 
     def _exchange(self, connection: HttpConnection, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Response:
         was_sent = connection.is_open
+        self._busy.add(connection)
         try:
             if not was_sent:
                 connection.connect()
@@ -85,6 +87,7 @@ class Connections:
         except (OSError, http.client.HTTPException) as error:
             raise Unreachable(_why(error, self._timeout_s), was_sent=was_sent) from error
         finally:
+            self._busy.discard(connection)
             # An interrupt may fall in here too: what was not read to its end is not used again.
             if connection.is_open and not self._closed and len(self._idle) < CONNECTIONS_KEPT_LIMIT:
                 self._idle.append(connection)
@@ -93,7 +96,7 @@ class Connections:
 
     def _new(self) -> HttpConnection:
         port = self._port or (80 if self._tls is None else 443)
-        return HttpConnection(self._host, port, self._place, self._timeout_s, self._tls)
+        return HttpConnection(self._host, port, self._place, self._patience_s, self._tls)
 
     def stream(self, target: str, silence_s: float) -> EventStream:
         """Open a stream of server-sent events. Raises `Unreachable`; the response's status says whether it is one."""
@@ -115,13 +118,23 @@ class Connections:
 
     def open(self) -> None:
         """Keep connections again."""
-        self._closed = False
+        self._closed, self._patience_s = False, self._timeout_s
 
     def close(self) -> None:
         """Keep no connections any more, until `open`."""
         self._closed = True
         while self._idle:
             self._idle.pop().close()
+
+    def abort(self) -> None:
+        """The same, and let no request that is under way be waited for."""
+        self.close()
+        for each in list(self._busy):
+            each.abort()
+
+    def hurry(self, timeout_s: float) -> None:
+        """Wait no longer than that for a reply from now on, until `open`."""
+        self._patience_s = timeout_s
 
 
 class EventStream:

@@ -66,6 +66,15 @@ class HttpConnection:
             if each is not None:
                 each.close()
 
+    def abort(self) -> None:
+        """Let whoever waits for its reply know that there will be none. From any thread."""
+        self.is_open = False
+        if self._socket is not None:
+            try:
+                self._socket.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # it was closed already
+
     def ask(self, method: str, target: str, headers: Mapping[str, str], body: bytes, limit: int) -> Response:
         """Send a request and read its reply of at most `limit` bytes; it stays open only where that ends well.
 
@@ -74,11 +83,21 @@ class HttpConnection:
         request = self._written(method, target, headers, body)
         assert self._socket is not None
         self.is_open = False
-        self._socket.sendall(request)
+        try:
+            self._socket.sendall(request)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            broken: Exception | None = error  # who takes no such request may have said so, and closed it
+        else:
+            broken = None
         status = 100
-        while status < 200:
-            version, status = self._status()
-            answered = self._headers()
+        try:
+            while status < 200:
+                version, status = self._status()
+                answered = self._headers()
+        except (OSError, HTTPException):
+            if broken is not None:
+                raise broken from None
+            raise
         content, is_whole = self._body(status, answered, limit)
         self.is_open = is_whole and version == b"HTTP/1.1" and answered.get(b"connection", b"").lower() != b"close"
         return Response(status, _text(answered.get(b"content-type", b"")).partition(";")[0].strip().lower(), content)

@@ -17,8 +17,16 @@ def credentials_of_environment() -> Credentials:
 def address_from(which: str, host: str | None, port: str | int | None, otherwise: str, *, over: bool = False) -> str:
     """A server's address from arguments and environment. A host that names a port already keeps it, unless `over` (another port of it)."""
     host = host or os.getenv(f"RESONATE_HOST_{which}") or os.getenv("RESONATE_HOST") or "http://localhost"
-    parts = urlsplit(host if "://" in host else f"http://{host}")
     given = port or os.getenv(f"RESONATE_PORT_{which}")
+    try:
+        parts = urlsplit(host if "://" in host else f"http://{host}")
+        is_place = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # as of a port that is no number
+        is_place = False
+    if not is_place or parts.scheme not in ("http", "https"):
+        raise ValueError(f"a server's address is as `http://localhost:8001`, got {host!r}")
+    if given is not None and not (str(given).isascii() and str(given).isdigit() and 0 < int(given) < 65536):
+        raise ValueError(f"a port is a number from 1 to 65535, got {given!r}")
     if given is None and parts.port is not None and not over:
         return host
     if given is None and parts.scheme == "https" and not over:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from resonate.errors import ResonateStoreError
+from resonate.errors import RemoteProtocolError, ResonateStoreError
 from resonate.limits import PAGE_LIMIT, PARALLEL_CALLBACKS_LIMIT, SEARCH_LIMIT
 from resonate.protocol import (
     Acquired,
@@ -65,7 +65,7 @@ from resonate.protocol import (
 from resonate.searches import matcher
 from resonate.wire.client import Answered, Busy, Exchanges, Refused, read_body, understood, unwelcome
 from resonate.wire.current import TARGET, TIMER, Dialect, error_for_others, message_from_wire, tags_for
-from resonate.wire.current_requests import read_answer, write_request
+from resonate.wire.current_requests import REQUEST_LIMIT, read_answer, write_request
 from resonate.wire.http import Request, write_json
 from resonate.wire.legacy_client import copies
 from resonate.wire.lineage import CALL, LAUNCH, ROOT, call_tag, read_lineage
@@ -122,7 +122,10 @@ class CurrentClient:
             except ResonateStoreError as error:
                 return error
 
-        return Request("POST", "/", body=write_json(write_request(operation, corr_id, self._token))), read
+        body = write_json(write_request(operation, corr_id, self._token))
+        if len(body) > REQUEST_LIMIT:
+            raise refusal(41300, f"the server takes requests of {REQUEST_LIMIT:,} bytes, not of {len(body):,}: store the value elsewhere")
+        return Request("POST", "/", body=body), read
 
     def _repeatable(self, operation: Operation) -> Asking:
         """(answer or error, whether an earlier try may have been carried out)."""
@@ -206,6 +209,8 @@ class CurrentClient:
             if fenced.promise is None:
                 raise refusal(_ABSENT, f"there is no promise {operation.id}")
             record = _known(fenced.promise)
+        if record.state == "PENDING":
+            raise RemoteProtocolError("it answered a settlement with a promise that is pending")
         is_as_asked = (record.state, record.value) == (operation.state, operation.value)
         if not operation.adopt and not is_as_asked and (operation.strict or record.state != "REJECTED_TIMEDOUT"):
             raise refusal(_SETTLED_CODES[record.state], f"promise {record.id} is settled already")
@@ -388,7 +393,11 @@ class CurrentClient:
             raise refusal(41300, "the server takes no request of that size: store the value elsewhere and pass where it is")
         if status in (404, 405) and kind != "application/json":
             raise Refused('it does not speak the current protocol: say protocol="legacy", or leave it out')
-        return read_body(kind, body)
+        shown = read_body(kind, body)
+        head = shown.get("head") if isinstance(shown, dict) else None
+        if not isinstance(head, dict) or not isinstance(shown.get("kind"), str) or "data" not in shown:
+            raise RemoteProtocolError("it answered with JSON of another form")
+        return shown
 
     def message(self, text: bytes, recv: str) -> Message | None:
         """A message from the stream; see `wire.client`."""

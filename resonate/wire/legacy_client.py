@@ -171,7 +171,7 @@ class LegacyClient:
         answered = yield from one(write_request(operation))
         if answered.status == 404 and answered.body is None:
             return False  # an older server: the lease lapses
-        _body(answered)
+        _check(answered)
         return answered.status == 201
 
     def _heartbeat(self, operation: Heartbeat) -> Exchanges:
@@ -220,7 +220,7 @@ class LegacyClient:
         return _schedule_of(_body((yield from one(write_request(operation)))))
 
     def _delete_schedule(self, operation: DeleteSchedule) -> Exchanges:
-        _body((yield from one(write_request(operation))))
+        _check((yield from one(write_request(operation))))
 
     def _search_schedules(self, operation: SearchSchedules) -> Exchanges:
         body = _body((yield from one(write_request(operation))))
@@ -265,11 +265,14 @@ class LegacyClient:
             if status in _NOT_TAKEN:  # this request, however often it is sent; others may be
                 raise refusal(status * 100, f"the server does not take this request: it answered {status}") from None
             raise
-        code = shown.get("error", {}).get("code") if isinstance(shown, dict) and isinstance(shown.get("error"), dict) else None
+        error = shown.get("error") if isinstance(shown, dict) else None
+        code = error.get("code") if isinstance(error, dict) else None
         if status in _BUSY:
             raise Busy(f"it answered {status}{f' ({code})' if code else ''}")
         if status == 401 or (status == 403 and code in (None, 40300)):
             raise unwelcome(status)
+        if not isinstance(shown, dict) or not shown:
+            raise RemoteProtocolError("it answered with JSON of another form")
         return shown
 
     def message(self, text: bytes, recv: str) -> Message | None:
@@ -278,7 +281,10 @@ class LegacyClient:
         if isinstance(shown, dict) and "type" not in shown and "kind" in shown:
             return None  # of the other generation, for whoever speaks that
         message = understood(lambda: message_from_wire(shown, recv), "a message")
-        return replace(message, promise=_sorted_out(message.promise)) if isinstance(message, NotifyMessage) else message
+        if isinstance(message, NotifyMessage):
+            notice = message
+            return replace(notice, promise=understood(lambda: _sorted_out(notice.promise), "a message"))
+        return message
 
 
 Copies = Iterator[tuple[CreatePromise, SettlePromise]]
@@ -332,7 +338,7 @@ def _error(answered: Answered) -> ResonateStoreError | None:
     if answered.status < 300:
         return None
     shown = answered.body.get("error") if isinstance(answered.body, dict) else None
-    if not isinstance(shown, dict) or not isinstance(shown.get("code"), int):
+    if not isinstance(shown, dict) or type(shown.get("code")) is not int or not 10_000 <= shown["code"] < 100_000:
         return RemoteProtocolError(f"it answered {answered.status} with no error that can be read")
     return ResonateStoreError(str(shown.get("message") or "it refused"), shown["code"], shown.get("details"))
 
@@ -341,12 +347,16 @@ def _code(error: ResonateStoreError) -> int:
     return round((error.code - 100) * 100_000)
 
 
-def _body(answered: Answered) -> Any:
+def _check(answered: Answered) -> None:
     error = _error(answered)
     if error is not None:
         raise error
-    if answered.body is not None and not isinstance(answered.body, dict):
-        raise RemoteProtocolError("it answered with JSON that is no object")
+
+
+def _body(answered: Answered) -> dict[str, Any]:
+    _check(answered)
+    if not isinstance(answered.body, dict):
+        raise RemoteProtocolError(f"it answered {answered.status} with nothing that can be read")
     return answered.body
 
 
@@ -355,14 +365,14 @@ def _promise(answered: Answered) -> PromiseRecord:
 
 
 def _promise_of(shown: Any) -> PromiseRecord:
-    record = understood(lambda: promise_from_wire(shown), "a promise")
-    if record.state not in _STATES:
-        raise RemoteProtocolError("it answered with a promise of another form")
-    return _sorted_out(record)
+    return understood(lambda: _sorted_out(promise_from_wire(shown)), "a promise")
 
 
 def _sorted_out(record: PromiseRecord) -> PromiseRecord:
     """The record with its lineage, where its tags tell it, and without the tags that it tells itself."""
+    texts = (record.id, *(record.tags or {}).values(), *(record.param[0] or {}).values(), *(record.value[0] or {}).values())
+    if record.state not in _STATES or not all(isinstance(each, str) for each in texts):
+        raise ValueError("a promise has text as its id, tags and headers, and one of five states")
     lineage, tags = read_lineage(record.tags or {})
     told = ((INVOKE, record.target is not None), (TIMEOUT, record.timer))
     return replace(

@@ -201,7 +201,17 @@ def is_sendable(text: str) -> bool:
 
 def sent_key(key: str) -> str:
     """A key as it is sent: percent-encoded where it could be no header, behind a mark."""
-    return key if is_sendable(key) and not key.startswith(_ENCODED) else _ENCODED + quote(key, safe="")
+    is_plain = is_sendable(key) and not key.startswith(_ENCODED) and (key.isascii() or not _reads_otherwise(key))
+    return key if is_plain else _ENCODED + quote(key, safe="")
+
+
+def _reads_otherwise(key: str) -> bool:
+    """Whether what 0.6.7 sends for a key (Latin-1) is another key in UTF-8."""
+    try:
+        key.encode("latin-1").decode()
+    except UnicodeError:
+        return False
+    return True
 
 
 def given_key(key: str | None) -> str | None:

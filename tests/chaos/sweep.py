@@ -1,10 +1,11 @@
-"""The long sweeps: `python -m tests.chaos.sweep`, all of it, or some of `kills disks damage crowd remote soak`, or `--soak --minutes 30` alone.
+"""The long sweeps: `python -m tests.chaos.sweep`, all of it, some parts (`... kills remote`), or `--soak --minutes 30` alone.
 
     kills    every workflow dies at each of its boundaries, before and after, in both durabilities; at every SQL statement; and twice
     disks    every statement of every workflow fails, once or until the disk is mended, with each kind of error; and 200 rounds on real
              disks of a few megabytes that become full (where mounting is permitted)
     damage   1,000 damaged copies of a file are opened and read
     crowd    four processes with 2,500 runs each on one file, in both durabilities
+    wires    1,000,000 garbage replies, messages and requests to the clients and servers of both protocols
     remote   replies get lost, and the server is killed, at each request of a run, in both protocols
     soak     four workers on one file, one of which is killed every 1 to 5 seconds
 
@@ -28,6 +29,7 @@ from tests.chaos.faults import ERRORS
 from tests.chaos.kills import Death
 from tests.chaos.nursery import Nursery
 from tests.chaos.workflows import WORKFLOWS
+from tests.pure import garbage
 from tests.remote import losses
 
 STATEMENTS_OF = ("sequence", "fan_out", "sleeps", "remote")
@@ -106,13 +108,18 @@ def soaks(arguments: argparse.Namespace) -> Part:
     yield f"soak: {figures}", figures.wrong
 
 
+def wires(arguments: argparse.Namespace) -> Part:
+    """See the head of `tests.pure.garbage`."""
+    yield from garbage.sweep(arguments.inputs // 4, arguments.seed)
+
+
 def remotes(arguments: argparse.Namespace) -> Part:
     """See the head of `tests.remote.losses`."""
     yield from losses.sweep()
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], Part]] = {
-    "kills": kill_sweeps, "disks": disk_sweeps, "damage": damages, "crowd": crowds, "remote": remotes, "soak": soaks,
+    "kills": kill_sweeps, "disks": disk_sweeps, "damage": damages, "crowd": crowds, "wires": wires, "remote": remotes, "soak": soaks,
 }  # fmt: skip
 
 
@@ -123,6 +130,7 @@ def main(given: list[str]) -> int:
     parser.add_argument("--minutes", type=float, default=2, help="of the soak (2)")
     parser.add_argument("--rounds", type=int, default=200, help="on small disks (200)")
     parser.add_argument("--files", type=int, default=1000, help="that are damaged (1000)")
+    parser.add_argument("--inputs", type=int, default=1_000_000, help="of garbage (1,000,000)")
     parser.add_argument("--runs", type=int, default=2500, help="of each process of the crowd (2500)")
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn (0)")
     parser.add_argument("--jobs", type=int, default=2, help="kills that go on at once (2)")

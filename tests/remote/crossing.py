@@ -38,6 +38,8 @@ class Crossing:
         parts = urlsplit(url)
         self._target = (parts.hostname or "", parts.port or 80)
         self.fate = fate
+        self.has_streams = True
+        """Whether streams of messages are let through; else they are answered with 503."""
         self.asked: list[Asked] = []
         self.times: list[float] = []
         """When each request came, streams among them."""
@@ -119,7 +121,10 @@ class Crossing:
         body = read.read(length) if length else b""  # type: ignore[attr-defined]
         self.times.append(time.monotonic())
         if path.startswith("/poll/") and method == "GET":
-            self._splice(connection, head)
+            if self.has_streams:
+                self._splice(connection, head)
+            else:
+                connection.sendall(reply(503))
             return False
         with self._lock:
             asked = Asked(len(self.asked) + 1, _kind(method, path, body), text)

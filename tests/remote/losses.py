@@ -17,7 +17,7 @@ from resonate import Resonate
 from resonate.server import DevelopmentServer
 from tests.remote.crossing import LOSE_REPLY, PASS, Asked, Crossing, Fate
 from tests.remote.processes import ServerProcess
-from tests.remote.programs import ENDS, register
+from tests.remote.programs import ENDS, register, start
 
 PROGRAMS: dict[str, tuple[tuple[Any, ...], Any]] = {
     **{name: ENDS[name] for name in ("fan_out", "nested", "coroutine", "retries")}, "sequence": ((3,), ["s0", "s1", "s2"]),
@@ -50,7 +50,7 @@ class Pair:
         made = [Resonate.remote(group=each, **given) for each in (group, self.target)]
         for each in made:
             register(each, self.ran.append)
-            each.start()
+            start(each)
         self.ours, self.theirs = made
 
     def stop(self) -> None:
@@ -114,7 +114,8 @@ def lost_replies(url: str, protocol: str, program: str, figures: Figures, every:
 def killed_servers(protocol: str, program: str, figures: Figures, every: int = 1, first: int = 1) -> None:
     """Kill the server after each request of a run, before its reply is there and after, and start it anew on its file."""
     with (
-        TemporaryDirectory(prefix="remote-") as folder, ServerProcess(Path(folder) / "promises.db") as server, Crossing(server.url) as crossing,
+        TemporaryDirectory(prefix="remote-") as folder, ServerProcess(Path(folder) / "promises.db") as server,
+        Crossing(server.url) as crossing,
     ):  # fmt: skip
         pair = Pair(crossing.url, protocol)
         try:

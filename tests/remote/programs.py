@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -80,6 +81,16 @@ def register(resonate: Resonate, tell: Tell = lambda step: None) -> None:
 
     for each in (sequence, fan_out, retries, fails, sleeps, person, calls, catches, nested, custom, detaches, coroutine):
         resonate.register(each)
+
+
+def start(resonate: Resonate, within_s: float = 10) -> None:
+    """Start a client and wait until it hears: what is sent to a group before somebody listens goes out again only 15 s later."""
+    resonate.start()
+    store: Any = resonate._shared.store
+    deadline = time.monotonic() + within_s
+    while not store._connected_at:
+        assert time.monotonic() < deadline, "no stream of messages was opened"
+        time.sleep(0.002)
 
 
 ENDS: dict[str, tuple[tuple[Any, ...], Any]] = {

@@ -25,14 +25,17 @@ from tests.remote.programs import register
 
 SOON_S = 20
 RECOVERY_S = 2
+TTL_S = 2
 SECRET = "hunter2-not-for-logs"
 SICK: dict[str, Fate] = {
     "500": reply(500, b"oops", "text/plain"), "502": reply(502, b"<html>bad gateway</html>", "text/html"), "503": reply(503),
-    "429": reply(429, b'{"error": {"code": 42900, "message": "slow down"}}'), "504": reply(504), "truncated": reply(200, b'{"id": "x", "sta'),
+    "429": reply(429, b'{"error": {"code": 42900, "message": "slow down"}}'), "504": reply(504),
+    "truncated": reply(200, b'{"id": "x", "sta'),
     "another content type": reply(200, b"<html>welcome to the hotel</html>", "text/html"), "no content type": reply(200, b"{}", ""),
     "an empty object": reply(200, b"{}"), "a list": reply(200, b"[]"), "not UTF-8": reply(200, b"\xff\xfe"), "null": reply(200, b"null"),
-    "half a reply": reply(200, b"x" * 50).replace(b"50", b"5000") + b"", "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\nConnection: close\r\n",
-    "lost": LOSE_REQUEST, "another object": reply(201, b'{"promise": 7, "task": "x", "kind": null, "head": [], "data": {}}'),
+    "half a reply": reply(200, b"x" * 50, "application/json", "Connection: close").replace(b": 50", b": 5000"),
+    "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\nConnection: close\r\n",
+    "lost": LOSE_REQUEST, "no envelope": reply(201, b'{"kind": null, "head": [], "data": {}, "error": {"code": 50000}}'),
 }  # fmt: skip
 
 
@@ -41,7 +44,7 @@ def test_a_sick_server_is_waited_for(client: Made, url: str, fresh: str, sicknes
     """Whatever a server answers for a while, a run ends right within 2 s of its being well again, and hears of nothing."""
     fate = SICK[sickness]
     with Crossing(url) as crossing:
-        ours = client(host=crossing.url)
+        ours = client(host=crossing.url, ttl=TTL_S)
         ran: list[str] = []
         register(ours, ran.append)
         ours.begin_run(f"{fresh}-warm", "sequence", 1).result(SOON_S)
@@ -49,7 +52,7 @@ def test_a_sick_server_is_waited_for(client: Made, url: str, fresh: str, sicknes
         well = threading.Event()
 
         def fall_ill(asked: Asked) -> Fate:
-            return PASS if well.is_set() or len(ran) < 2 else fate + b"" if isinstance(fate, bytes) else fate
+            return PASS if well.is_set() or len(ran) < 2 else fate
 
         crossing.fate = fall_ill
         handle = ours.begin_run(fresh, "sequence", 4)
@@ -58,8 +61,10 @@ def test_a_sick_server_is_waited_for(client: Made, url: str, fresh: str, sicknes
         well.set()
         began = time.monotonic()
         assert handle.result(SOON_S) == ["s0", "s1", "s2", "s3"]
-        assert time.monotonic() - began < RECOVERY_S
-        assert len(ran) == len(set(ran)) == 4
+        # JSON that only looks like an answer is not asked for again; the run is, when its lease has lapsed, with the step in flight.
+        is_given_up = sickness == "no envelope"
+        assert time.monotonic() - began < RECOVERY_S + TTL_S * is_given_up
+        assert len(ran) - len(set(ran)) <= is_given_up
 
 
 def test_a_server_that_is_down_is_not_stormed(client: Made, url: str, fresh: str) -> None:
@@ -69,12 +74,12 @@ def test_a_server_that_is_down_is_not_stormed(client: Made, url: str, fresh: str
         register(ours)
         ours.begin_run(f"{fresh}-warm", "sequence", 1).result(SOON_S)
         handles = [ours.begin_run(f"{fresh}-{number}", "sleeps", 0.3) for number in range(30)]
-        crossing.fate = lambda asked: reply(503)
+        crossing.fate, crossing.has_streams = (lambda asked: reply(503)), False
         crossing.cut_streams()
         down_at = time.monotonic()
         time.sleep(5)  # how often it asks in that time is what is measured
         late = [each for each in crossing.times if each > down_at + 2]
-        crossing.fate = lambda asked: PASS
+        crossing.fate, crossing.has_streams = (lambda asked: PASS), True
         began = time.monotonic()
         assert len(late) <= 4
         assert [handle.result(SOON_S) for handle in handles] == ["awake"] * 30
@@ -227,7 +232,7 @@ def everything_said(error: BaseException, log: pytest.LogCaptureFixture, *things
 def test_a_refused_credential_is_told_to_whoever_waits(
     client: Made, url: str, fresh: str, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Who waits for a run is told within a second that the credentials are refused, and which setting they come from; nothing shows them."""
+    """Who waits for a run is told within a second that the credentials are refused, and which setting they are; nothing shows them."""
     caplog.set_level(logging.DEBUG)
     with Crossing(url) as crossing:
         ours = client(host=crossing.url, auth=SECRET, log_level="DEBUG")
@@ -244,8 +249,8 @@ def test_a_refused_credential_is_told_to_whoever_waits(
         for error in (raised.value, told.value):
             assert "`auth`" in str(error)
             assert "RESONATE_TOKEN" in str(error)
-            said = everything_said(error, caplog, ours, ours._shared.store, ours._shared.store._connections, handle)  # type: ignore[attr-defined]
-            assert SECRET not in said
+            store: Any = ours._shared.store
+            assert SECRET not in everything_said(error, caplog, ours, store, store._connections, handle)
         asked = len(crossing.asked)
         with pytest.raises(StoreUnavailable):
             ours.promises.get(fresh)
@@ -290,7 +295,7 @@ def test_nobody_else_gets_a_token(client: Made, url: str, fresh: str) -> None:
             other.accept()
 
 
-# ---- the wrong server ----------------------------------------------------------------------------------------------------------------------
+# ---- the wrong server --------------------------------------------------------------------------------------------------------------------
 
 
 WRONG: dict[str, Callable[[Asked], Fate]] = {
@@ -315,7 +320,7 @@ def test_which_protocol_it_is_is_found_out(client: Made, url: str, fresh: str, p
     is_current = protocol == "current"
     fates: dict[bool, Callable[[Asked], Fate]] = {
         True: lambda asked: reply(410, b'{"error": "gone"}') if "/promises" in asked.kind else PASS,
-        False: lambda asked: reply(404, b"404 page not found", "text/plain") if not asked.kind.startswith(("GET", "POST", "PATCH")) else PASS,
+        False: lambda asked: PASS if asked.kind.startswith(("GET", "POST", "PATCH")) else reply(404, b"not found", "text/plain"),
     }
     with Crossing(url, fates[is_current]) as crossing:
         ours = client(host=crossing.url, protocol=None)
@@ -334,7 +339,7 @@ def test_another_kind_of_server_is_said(fresh: str) -> None:
         ours.stop()
 
 
-# ---- where it is ---------------------------------------------------------------------------------------------------------------------------
+# ---- where it is -------------------------------------------------------------------------------------------------------------------------
 
 
 def test_proxies_of_the_environment_are_not_used(client: Made, fresh: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 from resonate.errors import CodeChanged, ResonateCanceledError
 from tests.process.waiting import when
 from tests.remote.conftest import Made
-from tests.remote.programs import ENDS, register
+from tests.remote.programs import ENDS, register, start
 
 SOON_S = 20
 
@@ -44,7 +44,7 @@ def test_two_clients_call_each_other(client: Made, fresh: str) -> None:
     first, second = client("a"), client("b")
     for each in (first, second):
         register(each)
-        each.start()
+        start(each)
     began = time.monotonic()
     assert first.begin_run(fresh, "calls", "sequence", f"{fresh}b", 2).result(SOON_S) == ["s0", "s1"]
     assert second.begin_run(f"{fresh}-2", "catches", "fails", f"{fresh}a").result(SOON_S) == "caught 'no such thing'"
@@ -154,7 +154,7 @@ def test_children_are_many(client: Made, fresh: str) -> None:
     """A run that waits for more calls than there are threads, each done by another client, comes to its end."""
     first, second = client("a"), client("b")
     register(second)
-    second.start()
+    start(second)
 
     @first.register
     def many(ctx: Any) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from resonate import Resonate
-from tests.remote.programs import register
+from tests.remote.programs import register, start
 
 
 def main(url: str, protocol: str, group: str, ledger: str, ttl: str) -> None:
@@ -41,7 +41,7 @@ def main(url: str, protocol: str, group: str, ledger: str, ttl: str) -> None:
     def waits(ctx: Any, path: str) -> Any:
         return [(yield ctx.run(first)), (yield ctx.run(wait_for, path)), (yield ctx.run(last))]
 
-    resonate.start()
+    start(resonate)
     print("started", flush=True)
     threading.Event().wait()
 
