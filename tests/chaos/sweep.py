@@ -7,6 +7,7 @@
     crowd    four processes with 2,500 runs each on one file, in both durabilities
     wires    1,000,000 garbage replies, messages and requests to the clients and servers of both protocols
     remote   replies get lost, and the server is killed, at each request of a run, in both protocols
+    linear   500 histories of eight concurrent clients in each arrangement of `tests.linear.histories`, each explained by some order
     soak     four workers on one file, one of which is killed every 1 to 5 seconds
 
 Each part ends in a line of figures; the exit code is 1 when anything is not as it must be, and each such thing is told.
@@ -29,6 +30,7 @@ from tests.chaos.faults import ERRORS
 from tests.chaos.kills import Death
 from tests.chaos.nursery import Nursery
 from tests.chaos.workflows import WORKFLOWS
+from tests.linear import histories
 from tests.pure import garbage
 from tests.remote import losses
 
@@ -102,6 +104,13 @@ def crowds(arguments: argparse.Namespace) -> Part:
         yield f"crowd, {durability}: {figures}", figures.wrong
 
 
+def linear_histories(arguments: argparse.Namespace) -> Part:
+    """See the head of `tests.linear.histories`."""
+    for arrangement in histories.ARRANGEMENTS:
+        figures = histories.sweep(arrangement, arguments.histories, arguments.seed)
+        yield f"linear, {arrangement}: {figures}", figures.wrong
+
+
 def soaks(arguments: argparse.Namespace) -> Part:
     """See the head of `soak`."""
     figures = soak.soak(arguments.minutes, arguments.seed)
@@ -119,7 +128,8 @@ def remotes(arguments: argparse.Namespace) -> Part:
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], Part]] = {
-    "kills": kill_sweeps, "disks": disk_sweeps, "damage": damages, "crowd": crowds, "wires": wires, "remote": remotes, "soak": soaks,
+    "kills": kill_sweeps, "disks": disk_sweeps, "damage": damages, "crowd": crowds, "linear": linear_histories, "wires": wires,
+    "remote": remotes, "soak": soaks,
 }  # fmt: skip
 
 
@@ -132,6 +142,7 @@ def main(given: list[str]) -> int:
     parser.add_argument("--files", type=int, default=1000, help="that are damaged (1000)")
     parser.add_argument("--inputs", type=int, default=1_000_000, help="of garbage (1,000,000)")
     parser.add_argument("--runs", type=int, default=2500, help="of each process of the crowd (2500)")
+    parser.add_argument("--histories", type=int, default=500, help="of concurrent clients in each arrangement (500)")
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn (0)")
     parser.add_argument("--jobs", type=int, default=2, help="kills that go on at once (2)")
     arguments = parser.parse_args(given)
