@@ -16,13 +16,13 @@ import ast
 import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 import anywidget
 import traitlets
 
-STATIC: Final = Path(__file__).parent / "static"
+from resonate_notebook.page import script, styles
+
 UNASKED_FIRST_S: Final = 0.5
 UNASKED_LONGEST_S: Final = 15.0
 WIDGET_MIME: Final = "application/vnd.jupyter.widget-view+json"
@@ -31,8 +31,8 @@ WIDGET_MIME: Final = "application/vnd.jupyter.widget-view+json"
 class GraphWidget(anywidget.AnyWidget):
     """One live graph. `source()` answers the snapshot message, `post(widget, message)` takes what the page says."""
 
-    _esm = (STATIC / "graph.js").read_text(encoding="utf-8")
-    _css = (STATIC / "graph.css").read_text(encoding="utf-8")
+    _esm = script()
+    _css = styles()
     snapshot = traitlets.Dict().tag(sync=True)
 
     def __init__(self, source: Callable[[], dict[str, Any]], post: Callable[[GraphWidget, dict[str, Any]], None]) -> None:

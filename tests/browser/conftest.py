@@ -12,12 +12,27 @@ import pytest
 from lab import Lab, Notebook
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from resonate_notebook.page import script
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 QUIET += ["--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 
 
 class SilentHandler(http.server.SimpleHTTPRequestHandler):
+    """Serves the checkout, and under `/front-end.js` the scripts joined to one, as a page gets them from the widget."""
+
+    def do_GET(self) -> None:
+        if self.path != "/front-end.js":
+            return super().do_GET()
+        body = script().encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/javascript; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        return None
+
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing: the test's own output is what counts."""
 

@@ -1,4 +1,5 @@
-"""What must never occur in the front-end's text: the ways by which data could become markup, code or a request."""
+"""What must never occur in the front-end's text: the ways by which data could become markup, code or a request; and how its
+files become one."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
+
+from resonate_notebook import page
 
 STATIC = Path(__file__).resolve().parents[2] / "resonate_notebook" / "static"
 SCRIPTS = sorted(STATIC.glob("*.js"))
@@ -20,8 +23,27 @@ FORBIDDEN = {
 
 
 def test_there_is_a_front_end_to_check() -> None:
-    """The rules below look at something."""
-    assert [script.name for script in SCRIPTS] == ["graph.js"]
+    """The rules below look at every script, and the page gets every one that there is."""
+    assert [script.name for script in SCRIPTS] == sorted(page.SCRIPTS)
+
+
+def test_a_script_imports_only_what_earlier_ones_export() -> None:
+    """Each imported name is exported by the file that is named, and that one stands before it; so joining loses nothing."""
+    exported: dict[str, set[str]] = {}
+    for name in page.SCRIPTS:
+        text = (STATIC / name).read_text(encoding="utf-8")
+        for names, other in page.IMPORT.findall(text):
+            assert {one.strip() for one in names.split(",")} <= exported[other], f"{name} from {other}"
+        exported[name] = {one for line in re.findall(r"^export const (.*)", text, re.MULTILINE) for one in re.findall(r"(\w+) = ", line)}
+        exported[name] |= {match[1] for match in page.EXPORT.finditer(text)}
+
+
+def test_joined_scripts_are_one_module_in_which_no_name_is_declared_twice() -> None:
+    """No import and one export are left, the default one; the names at the left edge differ from each other."""
+    joined = page.script()
+    assert re.findall(r"^(?:import|export).*", joined, re.MULTILINE) == ["export default {"]
+    names = re.findall(r"^(?:const|function|class) (\w+)", joined, re.MULTILINE)
+    assert sorted(names) == sorted(set(names))
 
 
 @pytest.mark.parametrize("rule", FORBIDDEN)

@@ -1,5 +1,5 @@
 /* A model with the four methods that anywidget gives to a front-end, driven by a test through `window.harness`. */
-import widget from "../../../resonate_notebook/static/graph.js";
+import widget from "/front-end.js";
 
 const listeners = new Set();
 const traits = new Map();

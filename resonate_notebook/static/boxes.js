@@ -1,0 +1,104 @@
+/* Graph: boxes from left to right, one orthogonal trunk per parent. */
+
+import { draw, make, put } from "./document.js";
+import { COUNTS_DOWN, LIVE, setIcon, STATES, URGENT_FIRST } from "./states.js";
+import { callText, count, countsText, fitParts } from "./formats.js";
+import { errorOf, makeFold, MONO_PX, setAnswerButtons, setCall, setFold, setIconCounts, setStrip, setTreeItem, setWords,
+  TEXT_PX, View } from "./parts.js";
+
+const COLUMN_GAP = 46, BOX_GAP = 8, LEFT = 16, TOP = 14, SHRINK_TO = 172;
+
+export class GraphView extends View {
+  constructor(widget) {
+    super(widget, "graph", "call graph");
+    Object.assign(this, { grey: draw("path", {}), blue: draw("path", { class: "rg-live" }) });
+    this.pad.append(this.lines = draw("svg", { class: "rg-edges", "aria-hidden": "true" }, this.grey, this.blue));
+    this.scroll.addEventListener("scroll", () => widget.showHints(), { passive: true });
+  }
+  get contentHeight() { return this.bottom + 28; }
+  offsetOf(row) { return row.y + 20; }
+  reveal(key) { this.shown.get(key)?.scrollIntoView({ block: "nearest", inline: "nearest" }); }
+  draw(rows, structural) {
+    this.rows = rows; this.measureColumns(structural); this.placeBoxes();
+    const single = structural && this.glide(), keys = new Set(rows.map(row => row.key));
+    for (const [key, box] of this.shown) if (!keys.has(key)) { this.shown.delete(key); box.remove(); }
+    for (const row of rows) this.place(row, single);
+    this.drawEdges();
+  }
+  /* A column is as wide as its widest label asks, within limits; then all shrink evenly until they fit. */
+  measureColumns(structural) {
+    const { run, viewWidth } = this.widget, widths = [];
+    for (const row of this.rows) {
+      const { node, stack } = row, error = errorOf(node);
+      row.height = stack ? 62 : row.more ? 28 : row.state === "waiting" ? 68 : error ? 60 : 42;
+      row.line = stack ? countsText(row.counts, URGENT_FIRST) : node ? run.line(node) : "";
+      const label = stack ? row.name.length + 7 : row.more ? row.text.length : callText(node).length;
+      const wanted = Math.max(label * MONO_PX + 46, error ? Math.min(error.length, 52) * 6.63 + 46 : 0,
+        stack ? Math.min(stack.length, 40) * 5.6 + 46 : 0, (row.line.length + 7) * 5.7 + 44);
+      const most = stack || node?.kids.length ? 264 : error ? 400 : 276;
+      widths[row.depth] = Math.max(widths[row.depth] ?? 128, Math.min(wanted, most));
+    }
+    const room = viewWidth - LEFT * 2 - (widths.length - 1) * COLUMN_GAP - 14;
+    for (let round = 0; round < 8; round++) {
+      const over = widths.reduce((sum, width) => sum + width, 0) - room;
+      const wide = widths.filter(width => width > SHRINK_TO).length;
+      if (over <= 0 || !wide) break;
+      widths.forEach((width, level) => { if (width > SHRINK_TO) widths[level] = Math.max(SHRINK_TO, width - over / wide); });
+    }
+    // Between structural changes columns only grow: a countdown that loses a digit must not make the picture twitch.
+    const before = structural ? [] : this.columns ?? [];
+    this.columns = widths.map((width, level) => Math.max(Math.ceil(width), before[level] ?? 0));
+  }
+  /* A parent stands level with its first kid; a kid starts below everything that its elder sibling needed. */
+  placeBoxes() {
+    const lefts = [];
+    const right = this.columns.reduce((x, width, level) => { lefts[level] = x; return x + width + COLUMN_GAP; }, LEFT);
+    const place = (row, y) => {
+      Object.assign(row, { x: lefts[row.depth], y, width: this.columns[row.depth] });
+      return Math.max(y + row.height + BOX_GAP + (row.stack ? 6 : 0), row.kids.reduce((kidY, kid) => place(kid, kidY), y));
+    };
+    this.bottom = this.rows.length ? place(this.rows[0], TOP) : TOP;
+    put(this.pad, { $width: `${right - COLUMN_GAP + 24}px`, $height: `${this.bottom + 4}px` });
+    put(this.lines, { width: right, height: this.bottom + 4 });
+  }
+  make() {
+    const parts = { fold: makeFold(this.widget) };
+    for (const name of ["glyph", "call", "word", "time", "strip", "error", "buttons"])
+      parts[name] = make("span", `rg-${name}`);
+    parts.second = make("div", "rg-second", parts.word, parts.time);
+    parts.third = make("div", "rg-third", parts.strip, parts.error, parts.buttons);
+    const first = make("div", "rg-first", parts.glyph, parts.call), port = make("span", "rg-port", parts.fold);
+    return Object.assign(make("div", "", first, parts.second, parts.third, port), { rgParts: parts });
+  }
+  fill(box, row, known) {
+    const parts = box.rgParts, { widget } = this, { node, stack } = row;
+    const mood = stack ? " rg-stack" : STATES[row.state].hot ? " rg-hot" : node && LIVE.has(node.state) ? " rg-live" : "";
+    setTreeItem(box, row, widget, `rg-box rg-s-${row.state}${mood}`);
+    put(box, { $width: `${row.width}px`, $height: `${row.height}px`, $transform: `translate(${row.x}px,${row.y}px)` });
+    setIcon(parts.glyph, row.state, known); setCall(parts.call, row, (row.width - 44) / MONO_PX);
+    const time = node && !COUNTS_DOWN.has(node.state) ? widget.run.tookText(node) : "", room = (row.width - 46) / TEXT_PX;
+    if (stack && row.line.length > room) setIconCounts(parts.word, row.counts);
+    else setWords(parts.word, fitParts(row.line, room - (time ? time.length + 1 : 0)));
+    put(parts.time, { text: time }); put(parts.second, { shown: !row.more });
+    put(parts.third, { shown: row.height >= 60 });
+    if (stack) setStrip(parts.strip, row, row.width - 46);
+    put(parts.error, { text: errorOf(node) }); setAnswerButtons(parts.buttons, row, widget);
+    const folded = stack ? stack.length - row.kids.filter(kid => kid.node).length : node ? node.size - 1 : 0;
+    setFold(parts.fold, row, stack && row.open ? "fold" : `+${count(folded)}`,
+      row.foldable && row.depth > 0 && (!row.open || Boolean(stack)));
+  }
+  /* The way to anything live is drawn over the grey one. */
+  drawEdges() {
+    const paths = ["", ""];
+    for (const row of this.rows) for (const kid of row.kids)
+      paths[kid.live ? 1 : 0] += edgePath(row.x + row.width, row.y + 21, kid.x, kid.y + (kid.more ? 14 : 21));
+    put(this.grey, { d: paths[0] || "M0 0" }); put(this.blue, { d: paths[1] || "M0 0" });
+  }
+}
+
+function edgePath(x1, y1, x2, y2) {
+  if (Math.abs(y2 - y1) < 1) return `M${x1} ${y1}H${x2}`;
+  const trunk = x1 + 26, radius = Math.min(7, Math.abs(y2 - y1) / 2);
+  return `M${x1} ${y1}H${trunk - radius}Q${trunk} ${y1} ${trunk} ${y1 + radius}`
+    + `V${y2 - radius}Q${trunk} ${y2} ${trunk + radius} ${y2}H${x2}`;
+}

@@ -1,0 +1,117 @@
+/* Panel: everything about the selected call, and the form of a promise that waits for a person. */
+
+import { draw, isNew, make, makeButton, put, visible } from "./document.js";
+import { COUNTS_DOWN, icon, SETTLED, sign, STATES } from "./states.js";
+import { clockTime } from "./formats.js";
+import { errorOf } from "./parts.js";
+
+const DETAIL_MS = 5000;
+
+const FORMS = {
+  resolve: { label: "Value", send: "Resolve", other: "Reject…", opens: "reject", state: "waiting",
+    says: "A Python literal or JSON; anything else is taken as text. A promise settles once." },
+  reject: { label: "Reason", send: "Reject", other: "Back", opens: "resolve", state: "rejected",
+    says: "The run gets this as an error, once and for all." },
+};
+const section = (title, ...parts) => make("div", "rg-section", make("h4", "", title), ...parts);
+const paragraph = (className, text) => make("p", className, visible(text, true));
+const pairList = pairs => make("dl", "rg-pairs", ...pairs.flatMap(([name, text]) =>
+  [make("dt", "", visible(name)), make("dd", "rg-mono", visible(text, true))]));
+
+export class Panel {
+  constructor(widget, node) {
+    Object.assign(this, { widget, id: node.id, told: null, mode: "resolve" });      // told: the kernel's answer
+    Object.assign(this, { pill: make("span"), live: make("span", "rg-took"), form: make("div", "rg-section rg-form") });
+    this.close = put(makeButton("rg-close", sign("close"), () => widget.select(null)), { "aria-label": "close details" });
+    const copy = makeButton("rg-button rg-small", "Copy id", () => {
+      navigator.clipboard?.writeText(this.id).then(() => put(copy, { text: "Copied" }), () => {});
+    });
+    this.answer = put(make("p", "rg-answer"), { role: "status", shown: false });
+    this.element = put(make("aside", "rg-panel",
+      make("div", "rg-panel-head", make("div", "rg-panel-line", this.pill, this.live, this.close), make("h3", "", node.name),
+        make("div", "rg-panel-id", make("span", "rg-mono", visible(node.id)), copy)),
+      this.form, this.answer, this.facts = make("div")), { "aria-label": "details" });
+    this.element.addEventListener("keydown", event => {
+      if (event.key === "Escape") { event.stopPropagation(); widget.select(null); }
+    });
+  }
+  say(text, tone) { put(this.answer, { text: visible(text), "data-tone": tone || null, shown: Boolean(text) }); }
+  /* Asks the kernel for the details once per state of the node, and makes anew only what changed. */
+  draw() {
+    const { widget } = this, { run } = widget, node = run.byId.get(this.id);
+    const stamp = `${node.state} ${node.attempt} ${node.ended}`;
+    if (isNew(this, stamp)) this.ask(node);
+    put(this.pill, { class: `rg-pill rg-s-${node.state}` });
+    if (isNew(this.pill, node.state)) this.pill.replaceChildren(icon(node.state), STATES[node.state].word);
+    put(this.live, { text: COUNTS_DOWN.has(node.state) ? run.detail(node) : run.tookText(node) }); this.drawForm(node);
+    const shown = `${stamp} ${node.caught} ${Boolean(this.unheard)}`;
+    if (this.drawn === shown && this.drawnFrom === this.told) return;
+    Object.assign(this, { drawn: shown, drawnFrom: this.told });
+    this.facts.replaceChildren(...this.sections(node));
+  }
+  ask(node) {
+    const { widget } = this;
+    clearTimeout(this.waiting); widget.send({ kind: "detail", id: node.id });
+    this.waiting = setTimeout(() => { if (!this.told) { this.unheard = true; widget.schedule(true); } }, DETAIL_MS);
+  }
+  /* The form is made once per promise and kind of answer, so that nothing a person typed is ever redrawn away. */
+  drawForm(node) {
+    const waits = node.state === "waiting";
+    if (waits && isNew(this.form, this.mode)) this.makeForm(node);
+    if (!waits && this.text?.value.trim() && !this.sent)
+      this.say(`Was ${STATES[node.state].word} elsewhere. Nothing was sent.`, "bad");
+    if (!waits) this.text = null;
+    put(this.form, { shown: waits });
+  }
+  makeForm(node) {
+    const words = FORMS[this.mode], ask = node.arguments.find(([name]) => name === "ask")?.[1];
+    this.text = Object.assign(make("textarea"), { rows: 2, spellcheck: false, value: this.text?.value ?? "" });
+    this.text.addEventListener("keydown", event => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); this.submit(); }
+    });
+    this.go = makeButton(`rg-button rg-go rg-s-${words.state}`, words.send, () => this.submit());
+    this.form.replaceChildren(
+      paragraph("rg-ask", ask ? ask.replace(/^(['"])(.*)\1$/s, "$2") : `${node.name} waits for a value.`),
+      make("label", "", make("span", "", words.label), this.text),
+      make("div", "rg-form-line", this.go, makeButton("rg-button", words.other, () => this.open(words.opens))),
+      make("p", "rg-says", words.says));
+    this.say("", "");
+  }
+  open(mode) { this.mode = mode; this.draw(); this.text?.focus(); }
+  submit() {
+    const text = this.text.value;
+    if (this.mode === "resolve" && !text.trim()) return this.say("Write a value, for example None.", "bad");
+    this.sent = this.go.disabled = true;
+    this.widget.request({ kind: this.mode, id: this.id, text }, (answer, tone) => {
+      this.say(answer, tone);
+      if (tone === "bad") this.sent = this.go.disabled = false;
+    });
+  }
+  sections(node) {
+    const { told } = this, error = told?.error || node.error, out = [];
+    if (errorOf({ ...node, error })) out.push(section(node.state === "retrying" ? "Last error" : "Error",
+      paragraph("rg-error-line", error),
+      told?.traceback ? make("pre", "rg-code rg-bad", visible(told.traceback, true)) : null,
+      node.caught ? make("p", "rg-quiet", "Its caller caught it, so the run went on.") : null));
+    if (node.state === "resolved" || node.state === "recovered") out.push(section("Value",
+      told ? make("pre", "rg-code", visible(told.value ?? "None", true)) : make("p", "rg-quiet", this.unheard
+        ? "The kernel does not answer: it is busy, or was restarted since." : "Asking the kernel…"),
+      node.state === "recovered" ? make("p", "rg-quiet", "Its result came from the store. Not run again.") : null));
+    const pairs = told?.arguments ?? node.arguments, tags = Object.entries(told?.tags ?? {});
+    if (pairs.length) out.push(section("Arguments", pairList(pairs)));
+    out.push(section("Times", pairList(this.times(node))));
+    if (tags.length) out.push(section("Tags", make("div", "rg-tags",
+      ...tags.map(([name, value]) => make("span", "rg-tag", `${visible(name)}: ${visible(value)}`)))));
+    return out;
+  }
+  times(node) {
+    const { told } = this, at = ms => ms == null ? null : clockTime(this.widget.run.info.started + ms);
+    const settled = SETTLED.has(node.state), isCall = node.kind !== "promise" && node.kind !== "sleep";
+    const attempts = isCall ? told?.attempts || node.attempt : 0;
+    return [["created", at(node.created)], ["started", at(node.began)],
+      [node.state === "retrying" ? "next try" : "wakes", COUNTS_DOWN.has(node.state) ? at(node.due) : null],
+      ["settled", settled ? at(node.ended) : "not yet"], ["times out", settled ? null : at(told?.timeout)],
+      ["attempts", attempts ? `${attempts}${node.limit ? ` of ${node.limit} at most` : ""}` : null],
+    ].filter(pair => pair[1] !== null);
+  }
+}

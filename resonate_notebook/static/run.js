@@ -1,0 +1,124 @@
+/* The run as the kernel told it. */
+
+import { visible } from "./document.js";
+import { CLEAN, FAILED, LIVE, noCounts, SETTLED, STATES, WHERE_SAYS } from "./states.js";
+import { duration, wholeSeconds } from "./formats.js";
+
+const FIELDS = { b: "began", e: "ended", n: "attempt", m: "limit", d: "due", c: "caught" };
+
+export class Run {
+  constructor() {
+    Object.assign(this, { seq: null, frozen: false, info: { id: "", where: { kind: "memory", label: "" }, started: 0 } });
+    this.heard(0); this.clear();
+  }
+  clear() {
+    Object.assign(this, { byIndex: new Map(), byId: new Map(), order: [], root: null });   // order: parents before their kids
+    this.summarise();
+  }
+  heard(nowMs) { this.toldMs = nowMs; this.heardAt = performance.now(); }
+  get settled() { return this.root !== null && SETTLED.has(this.root.state); }
+  /* Milliseconds since the start: the kernel's last word, carried on by the page's own clock while the run goes on. */
+  get now() {
+    if (this.settled) return Math.max(this.toldMs, this.root.ended ?? 0);
+    return this.frozen ? this.toldMs : this.toldMs + performance.now() - this.heardAt;
+  }
+  load(snapshot) {
+    this.clear(); this.seq = snapshot.seq; this.setInfo(snapshot.run);
+    for (const told of snapshot.nodes) this.add(told);
+    this.heard(snapshot.run.now);
+  }
+  /* One numbered batch. False when a batch before it was lost; a batch that we already have is passed over. */
+  apply(message) {
+    if (this.seq === null || message.seq > this.seq + 1) return false;
+    if (message.seq <= this.seq) return true;
+    this.seq = message.seq;
+    for (const [operation, first, second] of message.ops) {
+      if (operation === "add") this.add(first);
+      else if (operation === "set" && this.byIndex.has(first)) this.setState(this.byIndex.get(first), second);
+      else if (operation === "run") this.setInfo(first);
+    }
+    this.heard(message.now);
+    return true;
+  }
+  setInfo({ id, where, started }) {
+    if (id !== undefined) this.info.id = visible(id);
+    if (started !== undefined) this.info.started = started;
+    const kind = Object.hasOwn(WHERE_SAYS, where?.kind ?? "") ? where.kind : "memory";
+    if (where) this.info.where = { kind, label: visible(where.label) };
+  }
+  add(told) {
+    if (this.byIndex.has(told.i)) return this.setState(this.byIndex.get(told.i), told);
+    const parent = this.byIndex.get(told.p) ?? this.root;
+    const node = { index: told.i, key: `n${told.i}`, id: String(told.id), name: visible(told.f), kind: told.k, parent,
+      arguments: (told.a ?? []).map(pair => pair.map(text => visible(text))), created: told.t ?? 0, kids: [],
+      state: "pending", error: "" };
+    this.setState(node, told);
+    if (parent) parent.kids.push(node); else this.root = node;
+    this.byIndex.set(told.i, node); this.byId.set(node.id, node); this.order.push(node);
+  }
+  setState(node, told) {
+    if (told.s !== undefined) node.state = Object.hasOwn(STATES, told.s) ? told.s : "pending";
+    if (told.x !== undefined) node.error = visible(told.x);
+    for (const [short, name] of Object.entries(FIELDS))
+      if (told[short] !== undefined) node[name] = told[short] === null ? null : Number(told[short]);
+  }
+  /* Counts of the run and of every subtree, kids before their parents. */
+  summarise() {
+    Object.assign(this, { counts: noCounts(), working: false });
+    for (const node of this.order) {
+      node.size = 1; node.open = 0; node.hot = STATES[node.state].hot ? 1 : 0; node.alive = LIVE.has(node.state);
+      node.clean = CLEAN.has(node.state);
+    }
+    for (let at = this.order.length - 1; at >= 0; at--) {
+      const node = this.order[at], parent = node.parent;
+      this.counts[node.state]++;
+      if (node.state === "retrying" || (node.state === "running" && !node.open)) this.working = true;
+      if (!parent) continue;
+      parent.size += node.size; parent.hot += node.hot; parent.alive ||= node.alive; parent.clean &&= node.clean;
+      if (!SETTLED.has(node.state)) parent.open++;
+    }
+    this.settledCount = [...SETTLED].reduce((sum, state) => sum + this.counts[state], 0);
+  }
+  /* The run's own word: running while anything runs or retries, else what it waits for. */
+  get state() {
+    if (!this.root || this.settled) return this.root?.state ?? "pending";
+    return this.working ? "running" : this.counts.waiting ? "waiting" : this.counts.sleeping ? "sleeping" : this.root.state;
+  }
+  /* How long a node took so far; nothing when it has not begun, or was not run because its result came from the store. */
+  tookText(node) {
+    const began = node.began ?? (node.kind === "promise" || node.kind === "sleep" ? node.created : null);
+    if (began === null) return "";
+    return SETTLED.has(node.state) ? duration((node.ended ?? this.now) - began) : wholeSeconds(this.now - began);
+  }
+  /* What a row says after the state's word. */
+  detail(node) {
+    const tries = `${node.attempt ?? 1}${node.limit ? ` of ${node.limit}` : ""}`;
+    const left = node.due == null ? "" : wholeSeconds(node.due - this.now);
+    switch (node.state) {
+      case "retrying": return `attempt ${tries} failed${left && `, next in ${left}`}`;
+      case "sleeping": return left && `${left} left`;
+      case "running": return node.attempt > 1 ? `attempt ${tries}` : "";
+      case "pending": return node.kind === "rpc" || node.kind === "detached" ? "no worker has taken it yet" : "";
+      case "recovered": return "not run again";
+      case "rejected": return node.caught ? "caught" : "";
+      case "resolved": return node.attempt > 1 ? `after ${node.attempt} attempts` : "";
+      case "timedout": return node.ended == null ? "" : `after ${duration(node.ended - node.created)}`;
+      default: return "";
+    }
+  }
+  /* The second line of a box, in parts that can be dropped. */
+  line(node) {
+    const detail = node.state === "recovered" ? "" : this.detail(node);
+    const short = node.state === "retrying" ? detail.replace(/^attempt /, "").replace(", next", " · next") : detail;
+    return STATES[node.state].word + (short && ` · ${short}`);
+  }
+  /* The call that broke a failed run: down from the root along failures that nobody caught, the same error first. */
+  culprit() {
+    for (let node = this.root; ;) {
+      const failed = node.kids.filter(kid => FAILED.has(kid.state) && !kid.caught);
+      const next = failed.find(kid => kid.error === this.root.error) ?? failed.at(-1);
+      if (!next) return node;
+      node = next;
+    }
+  }
+}
