@@ -55,9 +55,11 @@ ASIDE_LIMIT: Final = 10_000
 """Facts about promises that are not known yet, kept for one run; further ones are dropped."""
 WIRE_ERROR_LIMIT: Final = 400
 """Characters of an error's text in a message to the front-end."""
+ATTEMPTS_KEPT: Final = 20
+"""Attempts of one call, the latest ones, whose times are kept."""
 
 _FIRST_STATE: Final = {"promise": "waiting", "sleep": "sleeping"}
-_WIRE_FIELDS: Final = ("s", "b", "e", "n", "m", "d", "x", "c")
+_WIRE_FIELDS: Final = ("s", "b", "e", "n", "m", "d", "x", "c", "h")
 
 
 class Node:
@@ -66,7 +68,7 @@ class Node:
     __slots__ = (
         "arguments", "attempt", "began_at", "caught", "children", "created_at", "detached", "due_at", "ended_at", "error", "fact",
         "id", "index", "kind", "limit", "name", "newest_child", "open_children", "parent", "progress", "progress_at", "recovered",
-        "sent", "state", "working",
+        "sent", "state", "tries", "working",
     )  # fmt: skip
 
     def __init__(self, index: int, parent: Node | None, event: PromiseCreated) -> None:
@@ -79,6 +81,7 @@ class Node:
         self.due_at: float | None = event.timeout_at if event.kind in _FIRST_STATE else None
         self.attempt = 0
         self.limit: int | None = None
+        self.tries: list[float] = []  # Begin, end, begin, end, … of the attempts that were seen, the latest ones.
         self.error = ""
         self.recovered = self.caught = False
         # `fact` is the state by the node's own events, `state` the one to show.
@@ -239,6 +242,12 @@ class RunModel:
         progress = 2 * event.attempt + failed
         if progress <= node.progress and event.at <= node.progress_at:
             return
+        if failed and len(node.tries) % 2 == 0:  # Its beginning was not seen.
+            node.tries.append(node.tries[-1] if node.tries else min(event.at, node.created_at))
+        if len(node.tries) % 2 == failed:  # A run that is taken up again is still in the attempt that it was in.
+            node.tries.append(event.at)
+        if len(node.tries) > 2 * ATTEMPTS_KEPT:
+            del node.tries[:2]
         node.progress, node.progress_at = progress, event.at
         node.attempt, node.limit = event.attempt, event.limit
         if isinstance(event, RetryScheduled):
@@ -363,6 +372,7 @@ class RunModel:
         return (
             node.state, ms(node.began_at), ms(node.ended_at), node.attempt or None, node.limit, ms(node.due_at),
             _wire_text(node.error[:WIRE_ERROR_LIMIT]) or None, 1 if node.caught else None,
+            [ms(at) for at in node.tries] if len(node.tries) > 1 else None,
         )  # fmt: skip
 
     def _wire_node(self, node: Node, fields: tuple[Any, ...], *, blanks: bool = False) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from resonate_notebook.page import script, styles
 
 UNASKED_FIRST_S: Final = 0.5
 UNASKED_LONGEST_S: Final = 15.0
+VIEWS: Final = ("graph", "tree", "timeline", "table")
 WIDGET_MIME: Final = "application/vnd.jupyter.widget-view+json"
 
 
@@ -34,6 +35,13 @@ class GraphWidget(anywidget.AnyWidget):
     _esm = script()
     _css = styles()
     snapshot = traitlets.Dict().tag(sync=True)
+    view = traitlets.Unicode("").tag(sync=True)
+    """The tab that a person chose, kept for a page that is loaded again; nothing while nobody has."""
+
+    @traitlets.validate("view")
+    def _known_view(self, proposal: traitlets.Bunch) -> str:
+        """Foreign data, like every message of the page: a view that is none is no choice."""
+        return proposal["value"] if proposal["value"] in VIEWS else ""
 
     def __init__(self, source: Callable[[], dict[str, Any]], post: Callable[[GraphWidget, dict[str, Any]], None]) -> None:
         self._source = source

@@ -10,7 +10,7 @@ const COLUMN_GAP = 46, BOX_GAP = 8, LEFT = 16, TOP = 14, SHRINK_TO = 172;
 
 export class GraphView extends View {
   constructor(widget) {
-    super(widget, "graph", "call graph");
+    super(widget, "graph", "tree", "call graph");
     Object.assign(this, { grey: draw("path", {}), blue: draw("path", { class: "rg-live" }) });
     this.pad.append(this.lines = draw("svg", { class: "rg-edges", "aria-hidden": "true" }, this.grey, this.blue));
     this.scroll.addEventListener("scroll", () => widget.showHints(), { passive: true });
@@ -73,7 +73,7 @@ export class GraphView extends View {
   fill(box, row, known) {
     const parts = box.rgParts, { widget } = this, { node, stack } = row;
     const mood = stack ? " rg-stack" : STATES[row.state].hot ? " rg-hot" : node && LIVE.has(node.state) ? " rg-live" : "";
-    setTreeItem(box, row, widget, `rg-box rg-s-${row.state}${mood}`);
+    setTreeItem(box, row, widget, `rg-box rg-s-${row.state}${mood}`, node ? widget.run.detail(node) : "");
     put(box, { $width: `${row.width}px`, $height: `${row.height}px`, $transform: `translate(${row.x}px,${row.y}px)` });
     setIcon(parts.glyph, row.state, known); setCall(parts.call, row, (row.width - 44) / MONO_PX);
     const time = node && !COUNTS_DOWN.has(node.state) ? widget.run.tookText(node) : "", room = (row.width - 46) / TEXT_PX;

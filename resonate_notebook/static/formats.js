@@ -2,8 +2,9 @@
 
 import { STATES } from "./states.js";
 
-const two = number => String(Math.floor(number)).padStart(2, "0");
-export const count = number => number.toLocaleString("en-US");
+export const two = number => String(Math.floor(number)).padStart(2, "0");
+const grouped = new Intl.NumberFormat("en-US");
+export const count = number => number < 1000 ? String(number) : grouped.format(number);
 export const plural = (number, word) => `${count(number)} ${word}${number === 1 ? "" : "s"}`;
 export const clip = (text, length) => text.length > length ? text.slice(0, length - 1) + "…" : text;
 export const argumentText = pairs => pairs.map(([name, text]) => name ? `${name}=${text}` : text).join(", ");

@@ -1,8 +1,9 @@
 /* The live call graph of one durable run, in the notebook page.
  *
  * The kernel owns the truth: it sends a snapshot and then numbered batches of small changes. `Run` keeps what was told,
- * `buildRows` folds it into rows that a person can take in, and two views draw those rows: boxes with edges (Graph) and a
- * windowed list with rails (Tree). Nothing here decides anything about the run; buttons only send requests.
+ * `buildRows` folds it into rows that a person can take in, and three views draw those rows: boxes with edges (Graph), a
+ * windowed list with rails (Tree), and that list beside bars on an axis of time (Timeline). Table has a row for each call. One
+ * cursor and one selection go through all four. Nothing here decides anything about the run; buttons only send requests.
  *
  * Everything that comes from a run is untrusted. It enters the document as text nodes and attribute values, never as
  * markup; tags, class names and styles are made of our own words only; nothing is requested from anywhere.
@@ -14,12 +15,15 @@ import { isNew, make, makeButton, put, visible } from "./document.js";
 import { FAILED, icon, rank, STATES } from "./states.js";
 import { callText, clip, count, plural, wholeSeconds } from "./formats.js";
 import { Run } from "./run.js";
-import { buildRows, stackKey } from "./rows.js";
+import { buildRows, makeFilter, stackKey, standIn, tableRows } from "./rows.js";
 import { TreeView } from "./tree.js";
 import { GraphView } from "./boxes.js";
+import { TimelineView } from "./timeline.js";
+import { TableView } from "./table.js";
 import { Panel } from "./panel.js";
 import { Header } from "./header.js";
 
+const VIEWS = { graph: GraphView, tree: TreeView, timeline: TimelineView, table: TableView };
 const BOXES_CHOSEN = 60, BOXES_AT_MOST = 120, GRAPH_FROM_PX = 640;
 const STALE_MS = 7000, QUEUED_MS = 400, ASK_AGAIN_MS = 1000, LEAVE_MS = 2000;
 
@@ -28,6 +32,8 @@ class Widget {
     Object.assign(this, { model, run: new Run(), rows: [], requests: new Map(), newsAt: performance.now(), detached: false,
       folds: new Map(),      // row key -> whether a person opened or folded it
       filter: null,          // the state a chip filters by
+      sought: "",            // the words in the search box
+      sort: { column: "started", down: false },         // of the table
       selected: null,        // id of the node in the panel
       current: null,         // key of the row that has the keyboard
       chosen: null });       // the tab a person chose
@@ -49,7 +55,8 @@ class Widget {
   }
   connect() {
     this.onMessage = message => this.receive(message); this.model.on("msg:custom", this.onMessage);
-    const kept = this.model.get("snapshot");
+    const kept = this.model.get("snapshot"), view = this.model.get("view");
+    if (Object.hasOwn(VIEWS, view)) this.chosen = view;
     if (kept?.kind === "snapshot") this.run.load(kept);
     this.askedAt = performance.now(); this.send({ kind: "hello" }); this.schedule();
   }
@@ -95,7 +102,7 @@ class Widget {
     if (message.kind === "snapshot") this.takeSnapshot(message);
     else if (message.kind === "ops") { if (!this.run.apply(message)) this.askSnapshot(); }
     else if (message.kind === "tick") this.run.heard(message.now);
-    else if (message.kind === "detail" && this.panel?.id === message.id) this.panel.told = message;
+    else if (message.kind === "detail") this.takeDetail(message);
     else if (message.kind === "reply") this.takeReply(message);
     else if (message.kind === "final") this.prepareToStay();
     this.schedule();
@@ -104,8 +111,13 @@ class Widget {
     const before = this.run.info.id;
     this.run.load(message); Object.assign(this, { askedAt: null, detached: false }); this.run.frozen = false;
     if (before && before !== this.run.info.id) {
-      this.folds.clear(); this.filter = this.selected = this.current = null;
+      this.folds.clear(); this.filter = this.selected = this.current = null; this.header.clearSearch();
     }
+  }
+  takeDetail(message) {
+    const node = this.run.byId.get(message.id);
+    if (node && message.value != null) node.value = visible(message.value);
+    if (this.panel?.id === message.id) this.panel.told = message;
   }
   /* Batches that come while a snapshot is on its way are no reason to ask for another one. */
   askSnapshot() {
@@ -137,7 +149,21 @@ class Widget {
     if (!document.hidden) this.schedule();
   }
   /* -- what the person does -- */
-  choose(kind) { this.chosen = kind; this.schedule(); }
+  /* The choice is kept in the widget's state, so that a page that is loaded again has it; what is selected is shown there too. */
+  choose(kind) {
+    this.chosen = kind; this.tallest = 0;
+    try { this.model.set("view", kind); this.model.save_changes(); } catch { /* a kernel that is gone keeps nothing */ }
+    const node = this.run.byId.get(this.selected);
+    if (node && kind !== "table" && !this.filtered) this.unfold(node);
+    if (node) this.current = node.key;
+    this.schedule(true); this.view?.reveal(this.current);
+  }
+  search(text) { this.sought = text; this.schedule(true); }
+  get filtered() { return Boolean(this.filter || this.sought.trim()); }
+  sortBy(column) {
+    this.sort = { column, down: this.sort.column === column && !this.sort.down };
+    this.schedule(true);
+  }
   filterBy(state) { this.filter = this.filter === state ? null : state; this.schedule(); }
   toggle(row) { this.folds.set(row.key, !row.open); this.schedule(); }
   detach() {
@@ -163,28 +189,32 @@ class Widget {
   answer(node, mode) {
     Object.assign(this, { current: node.key, selected: node.id }); this.schedule(true); this.panel?.open(mode);
   }
-  /* Opens whatever hides a node, from the root down, then selects it. */
-  reveal(node) {
+  /* Opens whatever hides a node, from the root down. */
+  unfold(node) {
     const path = [], isShown = key => buildRows(this.run, this.folds, null).some(row => row.key === key);
     for (let up = node; up.parent; up = up.parent) path.unshift(up);
     for (const step of path) {
       if (!isShown(step.key)) this.folds.set(step.parent.key, true);
       if (!isShown(step.key)) this.folds.set(stackKey(step.parent, step.name), true);
     }
+  }
+  reveal(node) {
+    this.unfold(node); this.header.clearSearch();
     Object.assign(this, { filter: null, current: node.key, selected: node.id });
     this.schedule(true); this.view?.reveal(node.key);
   }
   onClick(event) {
-    const item = event.target.closest("[role=treeitem]");
+    const item = itemOf(event.target);
     if (!item || event.target.closest("button")) return;
     this.setCurrent(item.rgRow.key); this.press(item.rgRow);
   }
   onKey(event) {
     const row = event.target.rgRow, at = this.rows.indexOf(row), last = this.rows.length - 1;
     if (!row || event.ctrlKey || event.metaKey || event.altKey) return;
-    const goTo = place => this.focusRow(this.rows[Math.max(0, Math.min(last, place))]?.key);
+    const goTo = place => this.focusRow(this.rows[Math.max(0, Math.min(last, place))]?.key), page = this.view.rowsInSight;
     const actions = {
-      ArrowDown: () => goTo(at + 1), ArrowUp: () => goTo(at - 1), Home: () => goTo(0), End: () => goTo(last),
+      ArrowDown: () => goTo(at + 1), ArrowUp: () => at || !this.view.leaveTop ? goTo(at - 1) : this.view.leaveTop(),
+      Home: () => goTo(0), End: () => goTo(last), PageDown: () => goTo(at + page), PageUp: () => goTo(at - page),
       ArrowRight: () => row.foldable && !row.open ? this.toggle(row) : row.kids.length ? goTo(at + 1) : null,
       ArrowLeft: () => row.foldable && row.open && row.depth ? this.toggle(row) : row.up ? this.focusRow(row.up.key) : null,
       Enter: () => this.press(row), " ": () => this.press(row), Escape: () => this.select(null),
@@ -225,7 +255,10 @@ class Widget {
     if (!this.width) return;
     run.summarise();
     this.element.classList.toggle("rg-stale", this.staleMs > 0); this.element.classList.toggle("rg-over", run.settled);
-    this.rows = buildRows(run, this.folds, this.filter); this.updatePanel();
+    const keeps = makeFilter(this.filter, this.sought);
+    this.rows = this.chosen === "table" ? tableRows(run, keeps, this.sort, this.kind === "table" ? before : [])
+      : buildRows(run, this.folds, keeps);
+    this.foundCount = keeps && this.sought.trim() ? run.order.filter(keeps).length : 0; this.updatePanel();
     const kind = this.pickKind(), { rows } = this;
     const same = before.length === rows.length && before.every((row, at) => row.key === rows[at].key);
     const changed = kind !== this.kind || !same || this.drawnWidth !== this.viewWidth;
@@ -239,9 +272,8 @@ class Widget {
   keepCurrent(before) {
     const keys = new Set(this.rows.map(row => row.key));
     if (keys.has(this.current)) return;
-    let row = before.find(candidate => candidate.key === this.current);
-    while (row && !keys.has(row.key)) row = row.up;
-    this.current = row?.key ?? this.rows[0]?.key ?? null;
+    const row = before.find(candidate => candidate.key === this.current);
+    this.current = standIn(row, keys) ?? this.rows[0]?.key ?? null;
   }
   updatePanel() {
     const node = this.run.byId.get(this.selected);
@@ -251,10 +283,11 @@ class Widget {
   }
   /* Graph while a person can read it, with some slack so that a run at the limit does not flip to and fro. */
   pickKind() {
-    const { run, rows } = this, most = this.kind === "tree" ? BOXES_CHOSEN * .8 : BOXES_CHOSEN;
+    const { run, rows, chosen } = this, most = this.kind === "tree" ? BOXES_CHOSEN * .8 : BOXES_CHOSEN;
     this.boxCount = 0;
     if (!run.root || (run.order.length === 1 && run.root.state === "pending")) return "empty";
-    const kind = this.chosen ?? (rows.length <= most && this.width >= GRAPH_FROM_PX ? "graph" : "tree");
+    if (chosen === "table" || chosen === "timeline") return chosen;
+    const kind = chosen ?? (rows.length <= most && this.width >= GRAPH_FROM_PX ? "graph" : "tree");
     if (kind === "tree" || rows.length <= BOXES_AT_MOST) return kind;
     this.boxCount = rows.length;
     return "tree";
@@ -262,11 +295,11 @@ class Widget {
   mount(kind) {
     this.kind = kind; this.view?.remove(); this.empty?.remove(); this.view = this.empty = null;
     if (kind === "empty") return this.body.prepend(this.empty = make("div", "rg-empty"));
-    this.view = kind === "graph" ? new GraphView(this) : new TreeView(this);
+    this.view = new VIEWS[kind](this);
     this.view.scroll.addEventListener("click", event => this.onClick(event));
     this.view.scroll.addEventListener("keydown", event => this.onKey(event));
     this.view.scroll.addEventListener("focusin", event => {
-      const item = event.target.closest("[role=treeitem]");
+      const item = itemOf(event.target);
       if (item) this.setCurrent(item.rgRow.key);
     });
     this.view.element.prepend(this.tooMany); this.view.element.append(this.hints); this.body.prepend(this.view.element);
@@ -318,7 +351,7 @@ class Widget {
   /* Pills at the lower edge for what needs a look but is scrolled out of sight. */
   showHints() {
     if (!this.view) return;
-    const top = this.view.scroll.scrollTop, bottom = top + this.viewHeight - 4;
+    const top = this.view.scrolledTo, bottom = top + this.viewHeight - this.view.headPx - 4;
     const hot = this.rows.filter(row => row.node && STATES[row.state].hot);
     const places = hot.map(row => ({ row, y: this.view.offsetOf(row) }));
     const hints = [["↑", places.filter(({ y }) => y < top)], ["↓", places.filter(({ y }) => y > bottom)]]
@@ -333,6 +366,8 @@ class Widget {
     }));
   }
 }
+
+const itemOf = element => element.closest("[role=treeitem], [role=row]");
 
 /* The most urgent of several rows, and what to say of its kind. */
 function hintOf(arrow, places) {

@@ -16,19 +16,34 @@ export class Header {
       spoken: put(make("div", "rg-unseen"), { "aria-live": "polite" }),
       actions: make("div", "rg-actions", makeButton("rg-button", "Detach", () => widget.detach()),
         makeButton("rg-button", "Cancel…", () => widget.askCancel())),
-      tabs: put(make("div", "rg-tabs", this.makeTab("graph", "Graph"), this.makeTab("tree", "Tree")),
+      tabs: put(make("div", "rg-tabs", this.makeTab("graph", "Graph"), this.makeTab("tree", "Tree"),
+        this.makeTab("timeline", "Timeline"), this.makeTab("table", "Table")),
         { role: "tablist", "aria-label": "view" }),
       chips: put(make("div", "rg-chips", ...BAR_ORDER.map(state => this.makeChip(state))),
         { role: "group", "aria-label": "calls by state; press to show only these" }) });
     this.element = make("header", "rg-head", make("div", "rg-line", this.pill, parts.id, parts.call,
       make("div", "rg-facts", make("span", "rg-fact", sign("clock"), parts.elapsed), this.place), this.actions),
-    this.bar, this.note, make("div", "rg-line-3", this.tabs, this.chips), this.spoken);
+    this.bar, this.note, make("div", "rg-line-3", this.tabs, this.makeSearch(), this.chips), this.spoken);
   }
+  /* Words to search for; what was found is told to those who listen. */
+  makeSearch() {
+    this.words = put(make("input"), { type: "search", placeholder: "Search", "aria-label": "search calls by name, argument, id or error",
+      spellcheck: "false", autocomplete: "off" });
+    this.words.addEventListener("input", () => this.widget.search(this.words.value));
+    this.words.addEventListener("keydown", event => {
+      event.stopPropagation();
+      if (event.key === "Escape" && this.words.value) { event.preventDefault(); this.clearSearch(); this.widget.search(""); }
+    });
+    this.found = put(make("span", "rg-unseen"), { role: "status" });
+    return this.searchBox = make("div", "rg-search", this.words, this.found);
+  }
+  clearSearch() { this.words.value = ""; this.widget.sought = ""; }
   makeTab(kind, label) {
     const tab = Object.assign(makeButton("", label, () => this.widget.choose(kind)), { rgKind: kind });
     tab.addEventListener("keydown", event => {
-      const other = tab.nextSibling ?? tab.previousSibling;
-      if (event.key === "ArrowRight" || event.key === "ArrowLeft") { other.focus(); other.click(); }
+      const all = [...this.tabs.children], at = all.indexOf(tab), step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      const other = step ? all[(at + step + all.length) % all.length] : { Home: all[0], End: all.at(-1) }[event.key];
+      if (other) { event.preventDefault(); other.focus(); other.click(); }
     });
     return put(tab, { role: "tab" });
   }
@@ -44,6 +59,8 @@ export class Header {
     if (isNew(parts.sign, where.kind)) parts.sign.replaceChildren(sign(where.kind));
     put(parts.where, { text: where.label }); put(this.place, { title: WHERE_SAYS[where.kind] });
     put(this.actions, { shown: root !== null && !run.settled && !widget.detached });
+    put(this.searchBox, { shown: run.order.length > 1 });
+    put(this.found, { text: widget.sought.trim() ? `${count(widget.foundCount)} of ${plural(run.order.length, "call")} found` : "" });
     this.drawCounts(run); this.drawNote(widget.currentNote());
     for (const tab of this.tabs.children) {
       const chosen = tab.rgKind === widget.kind;

@@ -70,8 +70,8 @@ export function setAnswerButtons(element, { node }, widget) {
 export const errorOf = node => node && (FAILED.has(node.state) || node.state === "retrying") ? node.error : "";
 
 /* What the tree says of itself to assistive technology; also where a click finds the row of an element. */
-export function setTreeItem(element, row, widget, className) {
-  const { node } = row, detail = node ? widget.run.detail(node) : "";
+export function setTreeItem(element, row, widget, className, said) {
+  const { node } = row;
   element.rgRow = row;
   put(element, { class: className, role: "treeitem", "aria-level": row.depth + 1, "aria-setsize": row.up?.kids.length ?? 1,
     "aria-posinset": row.position, "aria-expanded": row.foldable ? String(row.open) : null,
@@ -79,17 +79,20 @@ export function setTreeItem(element, row, widget, className) {
     tabindex: widget.current === row.key ? "0" : "-1",
     "aria-label": row.more ? row.text
       : row.stack ? `${row.name}, ${plural(row.stack.length, "call")}, ${countsText(row.counts, URGENT_FIRST)}`
-        : `${clip(callText(node), 300)}, ${STATES[row.state].word}${detail && `, ${detail}`}` });
+        : `${clip(callText(node), 300)}, ${STATES[row.state].word}${said && `, ${said}`}` });
 }
 
 /* Only single changes move: a second one within 400 ms jumps, so that a busy run does not swim. */
 export class View {
-  constructor(widget, kind, label) {
-    Object.assign(this, { widget, rows: [], pool: [], shown: new Map() });        // shown: row key -> element in the document
+  constructor(widget, kind, role, label) {
+    Object.assign(this, { widget, rows: [], pool: [], shown: new Map(), headPx: 0 }); // shown: row key -> element in the document
     this.pad = make("div", "rg-pad");
-    this.scroll = put(make("div", "rg-scroll", this.pad), { role: "tree", "aria-label": label, tabindex: "-1" });
+    this.scroll = put(make("div", "rg-scroll", this.pad), { role, "aria-label": label, tabindex: "-1" });
     this.element = make("div", `rg-view rg-${kind}`, this.scroll);
   }
+  isHot(row) { return Boolean(STATES[row.state].hot) && !row.stack; }
+  get rowsInSight() { return 10; }
+  get scrolledTo() { return this.scroll.scrollTop; }
   remove() { clearTimeout(this.moving); this.observer?.disconnect(); this.element.remove(); }
   /* Fills the element of a row, which is made or taken from the pool when the row had none. */
   place(row, entering) {

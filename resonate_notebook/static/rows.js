@@ -1,7 +1,8 @@
-/* Rows: the folded tree. */
+/* Rows: the folded tree, and the flat list of a table. */
 
-import { noCounts, rank, STATES, URGENT_FIRST } from "./states.js";
-import { count } from "./formats.js";
+import { visible } from "./document.js";
+import { noCounts, rank, sign, STATES, URGENT_FIRST } from "./states.js";
+import { argumentText, callText, count } from "./formats.js";
 
 const STACK_FROM = 5, HOT_SHOWN = 8, FOLD_ABOVE = 24;     // siblings to a stack; failures below it; calls before folding
 export const INDENT_LEVELS = 12;
@@ -9,11 +10,11 @@ export const INDENT_LEVELS = 12;
 export const stackKey = (parent, name) => `s${parent.index}/${name}`;
 
 /* The rows from top to bottom; each knows its kids, its parent row (`up`) and what its rails need. Without recursion: a
- * chain of calls may be thousands deep. */
-export function buildRows(run, folds, filter) {
-  const kept = filter ? new Set([run.root]) : null, foldsItself = run.order.length > FOLD_ABOVE;
-  if (filter) for (const node of run.order)
-    if (node.state === filter) for (let up = node; up && !kept.has(up); up = up.parent) kept.add(up);
+ * chain of calls may be thousands deep. `keeps`, if given, says which calls a filter keeps; their ancestors stay too. */
+export function buildRows(run, folds, keeps) {
+  const kept = keeps ? new Set([run.root]) : null, foldsItself = run.order.length > FOLD_ABOVE;
+  if (keeps) for (const node of run.order)
+    if (keeps(node)) for (let up = node; up && !kept.has(up); up = up.parent) kept.add(up);
   const nodeRow = (node, depth) => {
     const members = kept ? node.kids.filter(kid => kept.has(kid)) : node.kids;
     const open = kept !== null || (folds.get(node.key) ?? (node === run.root || !(foldsItself && node.clean)));
@@ -75,4 +76,53 @@ function linkKids(row) {
     Object.assign(kid, { up: row, position: at + 1, last: at === row.kids.length - 1, liveAfter: row.liveKids, rails });
     row.liveKids ||= kid.live;
   }
+}
+
+/* ---------- which calls a person asked for, and in which order ------------------------------------------------------ */
+
+/* Says of a node whether a state and some words ask for it, each word somewhere in its call, id or error; null for all. */
+export function makeFilter(state, text) {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  if (!state && !words.length) return null;
+  return node => {
+    if (state && node.state !== state) return false;
+    if (!words.length) return true;
+    const haystack = node.haystack ??= `${callText(node)} ${visible(node.id)} ${node.error}`.toLowerCase();
+    return words.every(word => haystack.includes(word));
+  };
+}
+
+/* What a column sorts by: numbers or text; null where there is nothing, which goes last in either direction. */
+const SORTS = {
+  state: node => rank(node.state), call: node => `${node.name} ${argumentText(node.arguments)}`, id: node => node.index,
+  started: node => node.began ?? (node.kind === "promise" || node.kind === "sleep" ? node.created : null),
+  took: (node, run) => run.tookMs(node), attempts: node => node.attempt ?? null,
+  outcome: node => node.error || node.value || null,
+};
+
+/* The rows of a table: one for each call that is kept, sorted. `before` are the rows of the last time: sorting what is nearly
+ * in order is quick. */
+export function tableRows(run, keeps, sort, before) {
+  const valueOf = SORTS[sort.column], sign = sort.down ? -1 : 1, old = new Set(before);
+  const rowOf = node => node.tableRow ??= { key: node.key, node, index: node.index, depth: 0, up: null, kids: [], foldable: false,
+    open: false };
+  const kept = new Set(keeps ? run.order.filter(keeps).map(rowOf) : run.order.map(rowOf)), rows = [];
+  for (const row of before) if (kept.has(row)) rows.push(row);
+  for (const row of kept) if (!old.has(row)) rows.push(row);
+  for (const row of rows) { row.state = row.node.state; row.live = row.node.alive; row.sorts = valueOf(row.node, run); }
+  return rows.sort((a, b) => {
+    if (a.sorts === b.sorts) return a.index - b.index;
+    if (a.sorts === null || b.sorts === null) return a.sorts === null ? 1 : -1;
+    return a.sorts < b.sorts ? -sign : sign;
+  });
+}
+
+/* The key of the row that stands for another view's row in this one: itself, its stack, or the nearest ancestor shown. */
+export function standIn(row, keys) {
+  for (const node of row?.stack ?? []) if (keys.has(node.key)) return node.key;
+  for (let node = row?.node ?? row?.up?.node ?? row?.up?.up?.node; node; node = node.parent) {
+    if (keys.has(node.key)) return node.key;
+    if (node.parent && keys.has(stackKey(node.parent, node.name))) return stackKey(node.parent, node.name);
+  }
+  return null;
 }

@@ -51,14 +51,15 @@ export class Run {
     const parent = this.byIndex.get(told.p) ?? this.root;
     const node = { index: told.i, key: `n${told.i}`, id: String(told.id), name: visible(told.f), kind: told.k, parent,
       arguments: (told.a ?? []).map(pair => pair.map(text => visible(text))), created: told.t ?? 0, kids: [],
-      state: "pending", error: "" };
+      state: "pending", error: "", value: null, tries: [] };                // tries: begin, end, begin, end, … of attempts
     this.setState(node, told);
     if (parent) parent.kids.push(node); else this.root = node;
     this.byIndex.set(told.i, node); this.byId.set(node.id, node); this.order.push(node);
   }
   setState(node, told) {
     if (told.s !== undefined) node.state = Object.hasOwn(STATES, told.s) ? told.s : "pending";
-    if (told.x !== undefined) node.error = visible(told.x);
+    if (told.x !== undefined) { node.error = visible(told.x); node.haystack = null; }
+    if (told.h !== undefined) node.tries = Array.isArray(told.h) ? told.h.map(Number) : [];
     for (const [short, name] of Object.entries(FIELDS))
       if (told[short] !== undefined) node[name] = told[short] === null ? null : Number(told[short]);
   }
@@ -84,11 +85,15 @@ export class Run {
     if (!this.root || this.settled) return this.root?.state ?? "pending";
     return this.working ? "running" : this.counts.waiting ? "waiting" : this.counts.sleeping ? "sleeping" : this.root.state;
   }
-  /* How long a node took so far; nothing when it has not begun, or was not run because its result came from the store. */
-  tookText(node) {
+  /* How long a node took so far; null when it has not begun, or was not run because its result came from the store. */
+  tookMs(node) {
     const began = node.began ?? (node.kind === "promise" || node.kind === "sleep" ? node.created : null);
-    if (began === null) return "";
-    return SETTLED.has(node.state) ? duration((node.ended ?? this.now) - began) : wholeSeconds(this.now - began);
+    if (began === null) return null;
+    return (SETTLED.has(node.state) ? node.ended ?? this.now : this.now) - began;
+  }
+  tookText(node) {
+    const ms = this.tookMs(node);
+    return ms === null ? "" : SETTLED.has(node.state) ? duration(ms) : wholeSeconds(ms);
   }
   /* What a row says after the state's word. */
   detail(node) {

@@ -51,6 +51,9 @@ class Front:
     def item(self, id: str) -> Locator:
         return self.page.locator(f'[role=treeitem][data-id="{id}"]')
 
+    def item_of_table(self, id: str) -> Locator:
+        return self.page.locator(f'.rg-table [role=row][data-id="{id}"]')
+
     def items(self) -> Locator:
         return self.page.locator("[role=treeitem]")
 
@@ -201,7 +204,7 @@ def test_detach_is_sent_and_says_how_to_come_back(front: Front) -> None:
     expect(front.page.get_by_text("%resonate attach demo.1")).to_be_visible()
 
 
-@pytest.mark.parametrize("tab", ["Graph", "Tree"])
+@pytest.mark.parametrize("tab", ["Graph", "Tree", "Timeline", "Table"])
 def test_hostile_text_stays_text_in_every_field(front: Front, tab: str) -> None:
     """Markup, scripts and handlers in names, arguments, errors, ids, values, tags and replies make no element and run nothing."""
     hostile = [[HOSTILE, HOSTILE]]
@@ -211,13 +214,16 @@ def test_hostile_text_stays_text_in_every_field(front: Front, tab: str) -> None:
     nodes += [node(9, 0, "odd", HOSTILE, a=[["bell", "\x07\u202e"]])]
     front.snapshot(nodes, id=HOSTILE, where={"kind": HOSTILE, "label": HOSTILE})
     front.page.get_by_role("tab", name=tab).click()
-    front.items().nth(2).click()
+    front.page.locator(".rg-row, .rg-box").nth(2).click()
     front.deliver(
         {"kind": "detail", "id": f"{HOSTILE}1", "arguments": hostile, "value": HOSTILE, "error": HOSTILE, "traceback": HOSTILE}
         | {"tags": {HOSTILE: HOSTILE}, "attempts": 1, "created": 0, "began": 0, "ended": 9, "timeout": 9}
     )
     expect(front.page.get_by_role("complementary", name="details")).to_contain_text("onerror", timeout=3000)
-    front.page.get_by_role("button", name="Resolve…").click()
+    if tab in {"Graph", "Tree"}:
+        front.page.get_by_role("button", name="Resolve…").click()
+    else:  # There the panel alone has the form.
+        front.page.locator("[data-id]").filter(has_text="ask").first.click()
     front.page.get_by_role("textbox").fill(HOSTILE)
     front.page.get_by_role("button", name="Resolve", exact=True).click()
     front.deliver({"kind": "reply", "token": front.sent("resolve")[0]["token"], "ok": False, "text": HOSTILE})

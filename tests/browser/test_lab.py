@@ -108,6 +108,16 @@ def test_a_page_that_is_loaded_again_shows_the_same_calls_and_goes_on(begun: Not
     begun.expect_state(2, "resolved")
 
 
+def test_the_chosen_view_is_chosen_again_when_the_page_is_loaded_again(begun: Notebook) -> None:
+    """The kernel keeps the choice with the widget, and the timeline goes on where the page left it."""
+    begun.graph(2).get_by_role("tab", name="Timeline").click()
+    expect(begun.graph(2).get_by_role("tree", name="call timeline")).to_be_visible()
+    begun.save()
+    begun.reload()
+    expect(begun.graph(2).get_by_role("tab", name="Timeline")).to_have_attribute("aria-selected", "true")
+    expect(begun.item(2, "demo.1.5")).to_have_attribute("aria-label", re.compile(r"merge\(.*\), running, took .* so far, began .* after"))
+
+
 @pytest.mark.parametrize("begun", [["run"]], indirect=True)
 def test_two_views_of_one_run_agree(begun: Notebook) -> None:
     """Shown again in another cell the run has the same calls in the same states, then and after each change."""

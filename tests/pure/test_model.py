@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sample_runs import START, Story, backfill, broken, pipeline
 
 from resonate.events import Event, LeaseLost, PromiseCreated, RunResumed, RunSuspended
-from resonate_notebook.model import ASIDE_LIMIT, LIVE, SETTLED, STATES, RunModel
+from resonate_notebook.model import ASIDE_LIMIT, ATTEMPTS_KEPT, LIVE, SETTLED, STATES, RunModel
 
 
 def fed(facts: list[Event], run: str = "r") -> RunModel:
@@ -161,11 +161,28 @@ def test_a_batch_holds_the_last_state_and_only_what_has_changed() -> None:
     ]
     for fact in Story("r").started(2, "r.1", 1, 3).failed(2.5, "r.1", 1, 3, 4, "Oops: 1").facts:
         model.apply(fact)
-    assert model.take_operations() == [["set", 1, {"s": "retrying", "b": 2000, "n": 1, "m": 3, "d": 4000, "x": "Oops: 1"}]]
+    failed = {"s": "retrying", "b": 2000, "n": 1, "m": 3, "d": 4000, "x": "Oops: 1", "h": [2000, 2500]}
+    assert model.take_operations() == [["set", 1, failed]]
     for fact in Story("r").started(4, "r.1", 2, 3).settled(5.25, "r.1").facts:
         model.apply(fact)
-    assert model.take_operations() == [["set", 1, {"s": "resolved", "e": 5250, "n": 2, "d": None, "x": None}]]
+    assert model.take_operations() == [["set", 1, {"s": "resolved", "e": 5250, "n": 2, "d": None, "x": None, "h": [2000, 2500, 4000]}]]
     assert (model.take_operations(), model.seq) == ([], 3)
+
+
+def test_the_times_of_attempts_are_kept_the_latest_ones() -> None:
+    """Begin and end of each attempt that was seen; a run that is taken up again is still in the same attempt."""
+    story = Story("r").created(0, "r", "root").started(0, "r").started(5, "r")
+    story.created(1, "r.1", "f").failed(3, "r.1", 1, 3, 4, "Oops").started(4, "r.1", 2)
+    model = story.model()
+    root, call = model.nodes
+    assert (root.tries, call.tries) == ([START], [START + 1, START + 3, START + 4])
+    for attempt in range(2, 100):
+        for fact in (
+            Story("r").failed(2 * attempt, "r.1", attempt, None, 2 * attempt + 1, "E").started(2 * attempt + 1, "r.1", attempt + 1).facts
+        ):
+            model.apply(fact)
+    assert call.tries[-3:] == [START + 197, START + 198, START + 199]
+    assert len(call.tries) <= 2 * ATTEMPTS_KEPT
 
 
 def test_nothing_counts_after_a_settlement() -> None:

@@ -1,10 +1,12 @@
-/* A model with the four methods that anywidget gives to a front-end, driven by a test through `window.harness`. */
+/* A model with the methods that anywidget gives to a front-end, driven by a test through `window.harness`. */
 import widget from "/front-end.js";
 
 const listeners = new Set();
 const traits = new Map();
 const sent = [];
 const model = {
+  set: (name, value) => { traits.set(name, value); },
+  save_changes: () => { sent.push({ kind: "saved", view: traits.get("view") }); },
   get: (name) => traits.get(name) ?? null,
   on: (event, listener) => { if (event === "msg:custom") listeners.add(listener); },
   off: (event, listener) => { if (event === "msg:custom") listeners.delete(listener); },
