@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -115,6 +116,7 @@ class LetsTwoCreate(Liar):
             return self.ask(operation)
         if isinstance(self.ask(GetPromise(operation.id)), PromiseRecord):
             return self.ask(operation)
+        time.sleep(0.002)
         made = self.ask(operation)
         if isinstance(made, ResonateStoreError):  # somebody was faster
             return PromiseRecord(
