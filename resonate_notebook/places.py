@@ -63,9 +63,9 @@ def _remote(url: str, place: Place, registry: Registry, limit_s: float) -> Reson
 
 def _development(place: Place, registry: Registry) -> Connection:
     """The server that listens at the port already, or one that is started here and ends with this kernel."""
-    url = f"http://127.0.0.1:{place.port}"
     try:
-        return Connection(_remote(url, place, registry, FOUND_LIMIT_S))
+        if place.port:  # 0 is a free one, where nobody can listen yet
+            return Connection(_remote(f"http://127.0.0.1:{place.port}", place, registry, FOUND_LIMIT_S))
     except StoreUnavailable:
         pass  # most likely nobody listens there; if somebody else does, starting says so
     from resonate.server import DevelopmentServer
