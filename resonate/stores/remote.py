@@ -425,6 +425,8 @@ class RemoteStore:
         elif isinstance(operation, Park):
             if not answer:
                 self._parked[operation.lease.root] = operation
+                if time.monotonic() - self._connected_at < NEW_STREAM_S:
+                    self._timers.after(NEW_STREAM_S, lambda: self._look_for(operation))
         elif isinstance(operation, ClaimTask):
             self._parked.pop(answer.root.id, None)
         elif isinstance(answer, PromiseRecord) and answer.timer and answer.state == "PENDING":
@@ -462,9 +464,12 @@ class RemoteStore:
         for subscription in list(self._watched.values()):
             self._look_again(subscription)
         for park in list(self._parked.values()):
-            for name in park.promises:
-                found = partial(self._looked, park, name)
-                self._threads.put(partial(self._advance, self._job(GetPromise(name), found), None, _FOR_EVER))
+            self._look_for(park)
+
+    def _look_for(self, park: Park) -> None:
+        for name in park.promises if self._parked.get(park.lease.root) is park else ():
+            found = partial(self._looked, park, name)
+            self._threads.put(partial(self._advance, self._job(GetPromise(name), found), None, _FOR_EVER))
 
     def _look_again(self, subscription: Subscribe) -> None:
         if self._watched.get(subscription.promise) is subscription:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import socket
 import ssl
 import threading
 from collections import deque
@@ -106,6 +107,7 @@ class Connections:
             response = connection.getresponse()
             if connection.sock is not None:
                 connection.sock.settimeout(silence_s)
+                _keep_alive(connection.sock)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise Unreachable(_why(error, self._timeout_s), was_sent=True) from error
@@ -180,6 +182,14 @@ class EventStream:
 
 
 _CLOSED = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
+
+
+def _keep_alive(stream: socket.socket) -> None:
+    """Have it looked, by TCP's own means, whether the other side of a stream that says nothing is still there."""
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):
+            stream.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _authorization(credentials: Credentials) -> dict[str, str]:

@@ -42,6 +42,9 @@ class Line:
         self.log_level = logging.NOTSET
         """What is below it is not said."""
         self.on_refused: Callable[[StoreUnavailable], None] = lambda error: None
+        self.outages = 0
+        """How often the server has come back after it could not be reached."""
+        self.on_back: list[Callable[[], None]] = []
 
     def turn_now(self) -> bool | None:
         """A turn where one can be had without waiting, else None."""
@@ -74,11 +77,15 @@ class Line:
     def answered(self, turn: bool) -> None:
         """The server answered: others may go on."""
         with self._changed:
-            if self._pace.answered(turn):
+            is_back = self._pace.answered(turn)
+            if is_back:
+                self.outages += 1
                 self.trouble, self._failures, self._is_refused = None, 0, False
                 self._say("%s answers again; what has waited goes on")
             if self._waiting:
                 self._changed.notify(2)  # the window may have grown by one
+        for tell in self.on_back if is_back else ():
+            tell()
 
     def failed(self, why: str, turn: bool, *, is_told: bool = False) -> None:
         """Nobody answered; `is_told` says that whoever asked will hear of it."""

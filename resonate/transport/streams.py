@@ -31,17 +31,28 @@ class MessageStream:
         self._hear = hear
         self._connected = connected
         self._stream: EventStream | None = None
+        self._opened_at: int | None = None  # after how many outages; None while there is no stream
         self._stopped = threading.Event()
+        line.on_back.append(self._doubt)
         threading.Thread(target=self._read_for_ever, name="resonate-messages", daemon=True).start()
 
     def stop(self) -> None:
         """End the stream."""
         self._stopped.set()
+        if self._doubt in self._line.on_back:
+            self._line.on_back.remove(self._doubt)
         if self._stream is not None:
             self._stream.close()
 
+    def _doubt(self) -> None:
+        """Open the stream anew that was there before the server was away: it may be dead without a word."""
+        stream = self._stream
+        if stream is not None and self._opened_at is not None and self._opened_at != self._line.outages:
+            stream.close()
+
     def _read_for_ever(self) -> None:
         while not self._stopped.is_set():
+            self._opened_at = None
             try:
                 turn = self._line.wait_turn(None)
             except Stopped:
@@ -55,6 +66,7 @@ class MessageStream:
                 self._line.refused(str(error), turn)
                 continue
             self._line.answered(turn)
+            self._opened_at = self._line.outages
             if not self._stopped.is_set():
                 self._connected()
                 self._read(stream)

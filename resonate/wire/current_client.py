@@ -218,7 +218,7 @@ class CurrentClient:
 
     def _fulfill(self, operation: SettlePromise, lease: Lease) -> Exchanges:
         record = yield from self._try(FulfillTask(lease.task, lease.counter, operation.state, operation.value))
-        self._held.pop(lease.root, None)
+        self._let_go(lease.root, lease.counter)
         if not isinstance(record, ResonateStoreError):
             return _known(record)
         if _code(record) == _CONFLICT:  # settled by somebody, or by our own first try, or the lease went to another
@@ -232,7 +232,7 @@ class CurrentClient:
         fenced = yield from self._try(act)
         if isinstance(fenced, ResonateStoreError):
             if _code(fenced) in (_CONFLICT, _ABSENT):
-                self._held.pop(lease.root, None)
+                self._let_go(lease.root, lease.counter)
                 raise _lost(lease)
             raise fenced
         return fenced
@@ -250,6 +250,11 @@ class CurrentClient:
         self._held[task.root] = task.counter
         return Lease(task.root, task.root, task.counter)
 
+    def _let_go(self, root: str, version: int) -> None:
+        """Keep a lease no more. News of an earlier one say nothing about the one that is held by now."""
+        if self._held.get(root) == version:
+            del self._held[root]
+
     def _park(self, operation: Park) -> Exchanges:
         lease, names = operation.lease, operation.promises
         suspended, is_repeat = yield from self._repeatable(SuspendTask(lease.task, lease.counter, names))
@@ -260,7 +265,7 @@ class CurrentClient:
                 task = yield from self._do(ViewTask(lease.task))
                 if task.counter == lease.counter and task.state in ("SUSPENDED", "ENQUEUED"):
                     return self._rests(lease, names)
-            self._held.pop(lease.root, None)
+            self._let_go(lease.root, lease.counter)
             raise _lost(lease)
         if suspended.is_suspended:
             return self._rests(lease, names)
@@ -268,7 +273,7 @@ class CurrentClient:
         return [each for each in records if isinstance(each, PromiseRecord) and each.state != "PENDING"]
 
     def _rests(self, lease: Lease, names: list[str]) -> list[PromiseRecord]:
-        self._held.pop(lease.root, None)
+        self._let_go(lease.root, lease.counter)
         self._awaited[lease.root] = names
         return []
 
@@ -291,7 +296,7 @@ class CurrentClient:
         return Claimed(root, next(settled, None), lease)
 
     def _drop(self, operation: DropTask) -> Exchanges:
-        self._held.pop(operation.id, None)
+        self._let_go(operation.id, operation.counter)
         released = yield from self._try(ReleaseTask(operation.id, operation.counter))
         return not isinstance(released, ResonateStoreError)
 

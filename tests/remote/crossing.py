@@ -40,6 +40,8 @@ class Crossing:
         self.fate = fate
         self.has_streams = True
         """Whether streams of messages are let through; else they are answered with 503."""
+        self.is_mute = False
+        """Streams that are open go on, and nothing comes out of them."""
         self.asked: list[Asked] = []
         self.times: list[float] = []
         """When each request came, streams among them."""
@@ -154,7 +156,7 @@ class Crossing:
         lines = [f"HTTP/1.1 {response.status} {response.reason}", *headers, f"content-length: {len(content)}", "", ""]
         return "\r\n".join(lines).encode("latin-1") + content
 
-    def _splice(self, connection: socket.socket, head: bytes) -> None:
+    def _splice(self, connection: socket.socket, head: bytes) -> bytes:
         with socket.create_connection(self._target, 10) as far:
             far.settimeout(None)
             far.sendall(head)
@@ -163,13 +165,18 @@ class Crossing:
 
             def watch() -> None:
                 with contextlib.suppress(OSError):
-                    connection.recv(1)
+                    connection.recv(1, socket.MSG_PEEK)
                 with contextlib.suppress(OSError):
                     far.shutdown(socket.SHUT_RDWR)
 
             threading.Thread(target=watch, daemon=True).start()
             while data := far.recv(65536):
+                if self.is_mute:
+                    return connection.recv(1)  # as if nothing had ever come: half open
                 connection.sendall(data)
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)  # closing alone would not reach it while another thread reads
+        return b""
 
 
 def _kind(method: str, path: str, body: bytes) -> str:

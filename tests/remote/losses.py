@@ -46,7 +46,7 @@ class Pair:
         self.ran: list[str] = []
         group = f"loss{time.time_ns()}"
         self.target = f"{group}-there"
-        given: dict[str, Any] = {"host": url, "protocol": protocol, "ttl": 2, "log_level": "CRITICAL", "workers": 4}
+        given: dict[str, Any] = {"host": url, "protocol": protocol, "ttl": 5, "log_level": "CRITICAL", "workers": 4}
         made = [Resonate.remote(group=each, **given) for each in (group, self.target)]
         for each in made:
             register(each, self.ran.append)

@@ -21,7 +21,7 @@ from resonate.stores import RemoteStore
 from tests.process.waiting import when
 from tests.remote.conftest import Made
 from tests.remote.crossing import HANG, LOSE_REQUEST, PASS, Asked, Crossing, Fate, reply
-from tests.remote.programs import register
+from tests.remote.programs import register, start
 
 SOON_S = 20
 RECOVERY_S = 2
@@ -189,6 +189,28 @@ def test_lost_work_comes_after_the_stream_is_back(client: Made, url: str, fresh:
         crossing.up()
         began = time.monotonic()
         assert handle.result(SOON_S) == ["yes", "after"]
+        assert time.monotonic() - began < RECOVERY_S
+
+
+def test_a_stream_that_is_dead_without_a_word_is_opened_anew(client: Made, url: str, fresh: str) -> None:
+    """After a server was away a client does not trust its stream: what is sent next arrives, though the old stream never ended."""
+    theirs = client("x")
+    with Crossing(url) as crossing:
+        ours = client(host=crossing.url)
+        register(ours)
+        start(ours)
+        crossing.is_mute = True
+        for number in range(2):  # the first is what the stream swallows
+            theirs.options(target=ours._shared.group).begin_rpc(f"{fresh}-{number}", "sequence", 1)
+        crossing.fate = lambda asked: reply(503)
+        with pytest.raises(StoreUnavailable):
+            ours._shared.store.reach(0.2)  # type: ignore[attr-defined] # a store of a server
+        crossing.fate, crossing.is_mute = (lambda asked: PASS), False
+        began = time.monotonic()
+        ours._shared.store.reach(5)  # type: ignore[attr-defined]
+        when(lambda: len(crossing._streams) == 1 and ours._shared.store._connected_at > began)  # type: ignore[attr-defined]
+        handle = theirs.options(target=ours._shared.group).begin_rpc(f"{fresh}-3", "sequence", 1)
+        assert handle.result(SOON_S) == ["s0"]
         assert time.monotonic() - began < RECOVERY_S
 
 
