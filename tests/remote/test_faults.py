@@ -283,7 +283,7 @@ def test_a_refused_credential_is_told_to_whoever_waits(
 def test_the_right_credentials_let_in(protocol: str, fresh: str, kind: str, auth: Any, caplog: pytest.LogCaptureFixture) -> None:
     """A token, or a user and password, reach the server with each request and the stream; the wrong ones, or none, do not."""
     if kind == "user" and protocol == "current":
-        pytest.skip("the current protocol knows tokens only (section 1.5)")
+        pytest.skip("the current protocol knows tokens only")
     caplog.set_level(logging.DEBUG)
     server = DevelopmentServer(port=0, message_port=0, **{kind: auth if kind == "token" else ":".join(auth)})
     with server:
