@@ -88,6 +88,8 @@ BACKOFF_FIRST_S, BACKOFF_LIMIT_S = 0.05, 1.0
 """The first and the longest pause between tries while a server cannot be reached."""
 REFUSED_PAUSE_S = 30.0
 """How long a server that did not accept the credentials is left alone."""
+STREAM_HEAD_S = 1.0
+"""A server that has not begun its answer to a wish for a stream by then is waited for without keeping others from asking it."""
 STREAM_SILENCE_LIMIT_S = 300.0
 """A stream of messages that says nothing for so long is opened anew: its server may be gone without a word."""
 TRACKING_INTERVAL_S = 0.5

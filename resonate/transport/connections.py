@@ -99,10 +99,18 @@ class Connections:
         port = self._port or (80 if self._tls is None else 443)
         return HttpConnection(self._host, port, self._place, self._patience_s, self._tls)
 
-    def stream(self, target: str, silence_s: float) -> EventStream:
-        """Open a stream of server-sent events. Raises `Unreachable`; the response's status says whether it is one."""
+    def stream(self, target: str, silence_s: float, head_s: float | None = None) -> EventStream:
+        """Open a stream of server-sent events, whose head is waited for `head_s` seconds, or for as long as any reply.
+
+        Raises `Unreachable`, with `was_sent` where the server is there; the response's status says whether it is a stream.
+        """
         connection = self._new_stream()
+        was_sent = False
         try:
+            connection.connect()
+            was_sent = True
+            if head_s is not None:
+                connection.sock.settimeout(head_s)
             connection.request("GET", self._base + target, headers={**self._headers, "Accept": "text/event-stream"})
             response = connection.getresponse()
             if connection.sock is not None:
@@ -110,7 +118,7 @@ class Connections:
                 _keep_alive(connection.sock)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            raise Unreachable(_why(error, self._timeout_s), was_sent=True) from error
+            raise Unreachable(_why(error, head_s or self._timeout_s), was_sent=was_sent) from error
         return EventStream(connection, response)
 
     def _new_stream(self) -> http.client.HTTPConnection:

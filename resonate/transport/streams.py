@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
-from resonate.limits import STREAM_SILENCE_LIMIT_S
+from resonate.limits import BACKOFF_LIMIT_S, STREAM_HEAD_S, STREAM_SILENCE_LIMIT_S
 from resonate.transport.connections import Connections, EventStream, Unreachable
 from resonate.transport.line import Line, Stopped
 from resonate.wire.client import Refused, unwelcome
@@ -32,6 +32,7 @@ class MessageStream:
         self._connected = connected
         self._stream: EventStream | None = None
         self._opened_at: int | None = None  # after how many outages; None while there is no stream
+        self._is_late = False
         self._stopped = threading.Event()
         line.on_back.append(self._doubt)
         threading.Thread(target=self._read_for_ever, name="resonate-messages", daemon=True).start()
@@ -54,23 +55,38 @@ class MessageStream:
         while not self._stopped.is_set():
             self._opened_at = None
             try:
-                turn = self._line.wait_turn(None)
+                turn: bool | None = self._line.wait_turn(None)
             except Stopped:
                 return
+            if self._is_late and turn is not None:
+                self._line.gave_up(turn)
+                turn = None
             try:
-                stream = self._stream = self._open()
+                stream = self._stream = self._open(None if self._is_late else STREAM_HEAD_S)
             except Unreachable as error:
-                self._line.failed(str(error), turn)
+                self._failed(error, turn)
                 continue
             except Refused as error:
-                self._line.refused(str(error), turn)
+                self._line.refused(str(error), bool(turn))
                 continue
-            self._line.answered(turn)
+            self._is_late = False
+            if turn is not None:
+                self._line.answered(turn)
             self._opened_at = self._line.outages
             if not self._stopped.is_set():
                 self._connected()
                 self._read(stream)
             stream.close()
+
+    def _failed(self, error: Unreachable, turn: bool | None) -> None:
+        """A server that only keeps its stream waiting (a proxy may hold back its head) can be asked for all else meanwhile."""
+        self._is_late = error.was_sent and isinstance(error.__cause__, TimeoutError)
+        if turn is not None and not self._is_late:
+            self._line.failed(str(error), turn)
+            return
+        if turn is not None:
+            self._line.gave_up(turn)
+        self._stopped.wait(BACKOFF_LIMIT_S)
 
     def _read(self, stream: EventStream) -> None:
         try:
@@ -82,12 +98,12 @@ class MessageStream:
         except Unreachable as error:
             logger.info("the messages broke off, and are asked for anew: %s", error)
 
-    def _open(self) -> EventStream:
+    def _open(self, head_s: float | None) -> EventStream:
         status = 0
         for place in list(self._places):
             connections, target = place
             try:
-                stream = connections.stream(target, STREAM_SILENCE_LIMIT_S)
+                stream = connections.stream(target, STREAM_SILENCE_LIMIT_S, head_s)
             except Unreachable:
                 if place == self._places[-1]:
                     raise

@@ -40,6 +40,8 @@ class Crossing:
         self.fate = fate
         self.has_streams = True
         """Whether streams of messages are let through; else they are answered with 503."""
+        self.holds_streams_back = False
+        """Whoever asks for a stream waits, as behind a proxy that passes a reply on when it is whole."""
         self.is_mute = False
         """Streams that are open go on, and nothing comes out of them."""
         self.asked: list[Asked] = []
@@ -123,7 +125,9 @@ class Crossing:
         body = read.read(length) if length else b""  # type: ignore[attr-defined]
         self.times.append(time.monotonic())
         if path.startswith("/poll/") and method == "GET":
-            if self.has_streams:
+            if self.holds_streams_back:
+                connection.recv(1)
+            elif self.has_streams:
                 self._splice(connection, head)
             else:
                 connection.sendall(reply(503))
@@ -157,26 +161,28 @@ class Crossing:
         return "\r\n".join(lines).encode("latin-1") + content
 
     def _splice(self, connection: socket.socket, head: bytes) -> bytes:
-        with socket.create_connection(self._target, 10) as far:
-            far.settimeout(None)
-            far.sendall(head)
-            with self._lock:
-                self._streams.add(connection)
+        try:
+            with socket.create_connection(self._target, 10) as far:
+                far.settimeout(None)
+                far.sendall(head)
+                with self._lock:
+                    self._streams.add(connection)
 
-            def watch() -> None:
-                with contextlib.suppress(OSError):
-                    connection.recv(1, socket.MSG_PEEK)
-                with contextlib.suppress(OSError):
-                    far.shutdown(socket.SHUT_RDWR)
+                def watch() -> None:
+                    with contextlib.suppress(OSError):
+                        connection.recv(1, socket.MSG_PEEK)
+                    with contextlib.suppress(OSError):
+                        far.shutdown(socket.SHUT_RDWR)
 
-            threading.Thread(target=watch, daemon=True).start()
-            while data := far.recv(65536):
-                if self.is_mute:
-                    return connection.recv(1)  # as if nothing had ever come: half open
-                connection.sendall(data)
-        with contextlib.suppress(OSError):
-            connection.shutdown(socket.SHUT_RDWR)  # closing alone would not reach it while another thread reads
-        return b""
+                threading.Thread(target=watch, daemon=True).start()
+                while data := far.recv(65536):
+                    if self.is_mute:
+                        return connection.recv(1)  # as if nothing had ever come: half open
+                    connection.sendall(data)
+            return b""
+        finally:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)  # closing alone would not reach it while another thread reads
 
 
 def _kind(method: str, path: str, body: bytes) -> str:

@@ -214,6 +214,21 @@ def test_a_stream_that_is_dead_without_a_word_is_opened_anew(client: Made, url: 
         assert time.monotonic() - began < RECOVERY_S
 
 
+def test_a_stream_that_does_not_begin_keeps_nobody_waiting(client: Made, url: str, fresh: str) -> None:
+    """Where streams are held back, as by some proxies, runs that need no message go on all the same."""
+    with Crossing(url) as crossing:
+        crossing.holds_streams_back = True
+        ours = client(host=crossing.url)
+        register(ours)
+        ours.start()
+        when(lambda: crossing.times)
+        began = time.monotonic()
+        for number in range(20):
+            assert ours.begin_run(f"{fresh}-{number}", "sequence", 2).result(SOON_S) == ["s0", "s1"]
+            time.sleep(0.1)  # so that there are runs at each moment of a stream that does not begin
+        assert time.monotonic() - began < 6
+
+
 def test_stopping_takes_no_time(client: Made, fresh: str) -> None:
     """A client with an open stream and waiting runs ends within 2 s and leaves no threads (its fixture looks)."""
     ours = client()
