@@ -67,7 +67,11 @@ class MessageStream:
                 self._failed(error, turn)
                 continue
             except Refused as error:
-                self._line.refused(str(error), bool(turn))
+                turn = self._line.turn_now() if turn is None else turn  # each turn is ended once
+                if turn is None:
+                    self._stopped.wait(BACKOFF_LIMIT_S)
+                else:
+                    self._line.refused(str(error), turn)
                 continue
             self._is_late = False
             if turn is not None:
