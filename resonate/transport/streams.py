@@ -65,22 +65,27 @@ class MessageStream:
                 stream = self._stream = self._open(None if self._is_late else STREAM_HEAD_S)
             except Unreachable as error:
                 self._failed(error, turn)
-                continue
             except Refused as error:
-                turn = self._line.turn_now() if turn is None else turn  # each turn is ended once
-                if turn is None:
-                    self._stopped.wait(BACKOFF_LIMIT_S)
-                else:
-                    self._line.refused(str(error), turn)
-                continue
-            self._is_late = False
-            if turn is not None:
-                self._line.answered(turn)
-            self._opened_at = self._line.outages
-            if not self._stopped.is_set():
-                self._connected()
-                self._read(stream)
-            stream.close()
+                self._refused(error, turn)
+            except Exception:  # a fault of ours must not end the messages in silence
+                logger.exception("the messages could not be asked for, and will be once more")
+                self._failed(Unreachable("its messages could not be asked for", was_sent=True), turn)
+            else:
+                self._is_late = False
+                if turn is not None:
+                    self._line.answered(turn)
+                self._opened_at = self._line.outages
+                if not self._stopped.is_set():
+                    self._connected()
+                    self._read(stream)
+                stream.close()
+
+    def _refused(self, error: Refused, turn: bool | None) -> None:
+        turn = self._line.turn_now() if turn is None else turn  # each turn is ended once
+        if turn is None:
+            self._stopped.wait(BACKOFF_LIMIT_S)
+        else:
+            self._line.refused(str(error), turn)
 
     def _failed(self, error: Unreachable, turn: bool | None) -> None:
         """A server that only keeps its stream waiting (a proxy may hold back its head) can be asked for all else meanwhile."""
@@ -103,21 +108,21 @@ class MessageStream:
             logger.info("the messages broke off, and are asked for anew: %s", error)
 
     def _open(self, head_s: float | None) -> EventStream:
-        status = 0
+        """The stream at the first place that has one. What the places say that have none is weighed: one that was reached says most."""
+        why = Unreachable("it has no messages to read", was_sent=False)
         for place in list(self._places):
             connections, target = place
             try:
                 stream = connections.stream(target, STREAM_SILENCE_LIMIT_S, head_s)
-            except Unreachable:
-                if place == self._places[-1]:
-                    raise
+            except Unreachable as error:
+                why = error if error.was_sent or not why.was_sent else why
                 continue
             if stream.status == 200 and stream.kind == "text/event-stream":
                 self._places.remove(place)
                 self._places.insert(0, place)
                 return stream
             stream.close()
-            status = stream.status
-            if status in (401, 403):
-                raise unwelcome(status)
-        raise Unreachable(f"it has no messages to read (it answered {status})", was_sent=True)
+            if stream.status in (401, 403):
+                raise unwelcome(stream.status)
+            why = Unreachable(f"it has no messages to read (it answered {stream.status})", was_sent=True)
+        raise why
