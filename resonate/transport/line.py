@@ -35,7 +35,7 @@ class Line:
         self._pace = Pace(REQUESTS_LIMIT)
         self._waiting = 0
         self._failures = 0
-        self._is_refused = False
+        self._is_hopeless = False  # whoever would wait is told at once
         self.trouble: StoreUnavailable | None = None
         """Why the server cannot be asked; None while it can."""
         self.is_stopped = False
@@ -70,7 +70,7 @@ class Line:
         now = time.monotonic()
         if self.is_stopped and (until is None or self.trouble is not None):
             raise Stopped if until is None else Impatient
-        if until is not None and self.trouble is not None and (now >= until or (self._is_refused and now < self._pace.next_try)):
+        if until is not None and self.trouble is not None and (now >= until or (self._is_hopeless and now < self._pace.next_try)):
             raise Impatient
         return self._pace.ask(now)
 
@@ -80,34 +80,36 @@ class Line:
             is_back = self._pace.answered(turn)
             if is_back:
                 self.outages += 1
-                self.trouble, self._failures, self._is_refused = None, 0, False
-                self._say("%s answers again; what has waited goes on")
+                self.trouble, self._failures, self._is_hopeless = None, 0, False
             if self._waiting:
                 self._changed.notify(2)  # the window may have grown by one
-        for tell in self.on_back if is_back else ():
-            tell()
+        if is_back:
+            self._say("%s answers again; what has waited goes on")
+            for tell in self.on_back:
+                tell()
 
     def failed(self, why: str, turn: bool, *, is_told: bool = False) -> None:
         """Nobody answered; `is_told` says that whoever asked will hear of it."""
+        pause_s, gives_up = self._by_policy()  # which is the user's, so under no lock
+        trouble = StoreUnavailable(
+            f"{self._url} cannot be asked: {why}. Runs go on as soon as it answers. Is a server started there? "
+            "`python -m resonate dev` starts one."
+        )
         with self._changed:
-            if self.trouble is None and not is_told:
-                self._say("%s cannot be asked: %s. Runs wait, and go on as soon as it answers.", why)
-            pause_s = self._policy.next(self._failures) if self._policy is not None else None
-            self._pace.failed(turn, time.monotonic(), random.random(), None if pause_s is None else max(0.0, float(pause_s)))  # noqa: S311
+            is_news = self.trouble is None
+            self._pace.failed(turn, time.monotonic(), random.random(), pause_s)  # noqa: S311 - nothing secret
             self._failures += 1
-            self._is_refused = False
-            self.trouble = StoreUnavailable(
-                f"{self._url} cannot be asked: {why}. Runs go on as soon as it answers. Is a server started there? "
-                "`python -m resonate dev` starts one."
-            )
+            self.trouble, self._is_hopeless = trouble, gives_up
             self._changed.notify_all()
+        if is_news and not is_told:
+            self._say("%s cannot be asked: %s. Runs wait, and go on as soon as it answers.", why)
 
     def refused(self, why: str, turn: bool) -> None:
         """The server will not answer like that: it is left alone for a while, and everybody who waits is told."""
         error = StoreUnavailable(f"{self._url} cannot be used: {why}.")
         with self._changed:
             self._pace.failed(turn, time.monotonic(), 0.0, REFUSED_PAUSE_S)
-            self.trouble, self._is_refused = error, True
+            self.trouble, self._is_hopeless = error, True
             self._changed.notify_all()
         self.on_refused(error)
 
@@ -116,6 +118,17 @@ class Line:
         with self._changed:
             self._pace.gave_up(turn)
             self._changed.notify_all()
+
+    def _by_policy(self) -> tuple[float | None, bool]:
+        """(the pause until the next try where the user's policy knows one, whether callers are told at once). Runs wait all the same."""
+        if self._policy is None:
+            return None, False
+        try:
+            pause_s = self._policy.next(self._failures + 1)
+            return (None, True) if pause_s is None else (max(0.0, float(pause_s)), False)
+        except Exception:
+            logger.exception("the retry policy of %s failed; it is tried again as without one", self._url)
+            return None, False
 
     def _say(self, text: str, *more: str) -> None:
         if self.log_level <= logging.WARNING:

@@ -17,6 +17,7 @@ import pytest
 from resonate import Resonate
 from resonate.errors import ResonateStoreError, StoreUnavailable
 from resonate.limits import STREAM_HEAD_S
+from resonate.retry_policies import Constant
 from resonate.server import DevelopmentServer
 from resonate.stores import RemoteStore
 from tests.process.waiting import when
@@ -106,6 +107,34 @@ def test_a_server_may_come_later(client: Made, url: str, fresh: str) -> None:
     timer.join()
     ours.stop()
     crossing.down()
+
+
+def test_a_policy_of_ones_own_says_how_often_a_store_tries(protocol: str) -> None:
+    """A store whose policy gives up tells its callers at once, after as many tries as the policy has; without one it tries for 10 s."""
+    with Crossing("http://127.0.0.1:9") as crossing:
+        crossing.fate = lambda asked: reply(503)
+        for tries in (1, 3):
+            store = RemoteStore(crossing.url, retry_policy=Constant(0, tries - 1), protocol=protocol)
+            crossing.asked.clear()
+            with pytest.raises(StoreUnavailable):
+                store.promises.get("x")
+            assert len(crossing.asked) == tries
+            store.stop()
+
+
+def test_a_policy_that_fails_is_told_and_does_without(protocol: str, url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A retry policy that raises ends no thread and hangs nobody: the log has its error, and the server is tried as without it."""
+
+    class Broken:
+        def next(self, attempt: int) -> float | None:
+            raise RuntimeError(f"no idea about {attempt}")
+
+    with Crossing(url) as crossing:
+        crossing.fate = lambda asked: reply(503) if asked.number < 3 else PASS
+        store = RemoteStore(crossing.url, retry_policy=Broken(), protocol=protocol)
+        assert store.promises.create(f"broken-{protocol}", int((time.time() + 60) * 1000)).pending
+        assert "no idea about 1" in caplog.text
+        store.stop()
 
 
 @pytest.mark.parametrize("how", ["nobody is there", "it hangs"])
