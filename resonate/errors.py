@@ -42,6 +42,16 @@ class ResonateStoreError(ResonateError):
     def __init__(self, mesg: str, code: int, details: Any = None) -> None:
         super().__init__(mesg, float(f"100.{code}"), details)
 
+    @property
+    def server_code(self) -> int:
+        """The code as the server gives it: 40400."""
+        return server_code(self.code)
+
+
+def server_code(code: float) -> int:
+    """The server's code that an error's code holds: 40400 of 100.404. One that is whole is the server's already."""
+    return code if type(code) is int else round((code - 100) * 100_000)
+
 
 class StoreUnavailable(ResonateStoreError):
     """The place where promises live cannot be used now. The text names it and says why; nothing that was acknowledged is lost."""

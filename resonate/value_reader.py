@@ -58,7 +58,7 @@ FACTORIES: dict[str, Any] = {f"builtins.{each.__name__}": each for each in (list
 ERROR_MEMBERS = ("name", "path", "name_from")
 """What some built-in errors keep beside their arguments and their `__dict__`."""
 _CONSTRUCTED: dict[str, Callable[..., Exception]] = {
-    "resonate.errors.ResonateStoreError": lambda mesg, code, _=None: errors.ResonateStoreError(mesg, store_code(code)),
+    "resonate.errors.ResonateStoreError": lambda mesg, code, _=None: errors.ResonateStoreError(mesg, errors.server_code(code)),
     "resonate.errors.ResonateCanceledError": errors.ResonateCanceledError,
     "resonate.errors.ResonateTimedoutError": errors.ResonateTimedoutError,
     "resonate.errors.ResonateShutdownError": errors.ResonateShutdownError,
@@ -277,11 +277,6 @@ class Reader:
             else:
                 put(made, item)
         return made
-
-
-def store_code(code: float) -> int:
-    """The server's code of a `ResonateStoreError`, 40400 of 100.404; a code that is whole is one already."""
-    return code if type(code) is int else round((code - 100) * 100_000)
 
 
 def _error(name: str, cls: type[Exception] | None, arguments: list[Any], state: dict[str, Any]) -> Exception:

@@ -36,7 +36,7 @@ from resonate.classes import (
 )
 from resonate.errors import ValueNotStorable, safe_text
 from resonate.limits import VALUE_DEPTH_LIMIT
-from resonate.value_reader import ERROR_MEMBERS, FACTORIES, ZONE, store_code
+from resonate.value_reader import ERROR_MEMBERS, FACTORIES, ZONE
 
 _TEXT = frozenset((str,))
 _NAMES = {maker: name for name, (maker, _) in STANDARD.items()}
@@ -255,7 +255,7 @@ def _constructor_arguments(error: BaseException, given: tuple[Any, ...]) -> tupl
         case errors.ResonateCanceledError():
             return (error.promise_id,)
         case errors.ResonateStoreError():
-            return error.mesg, store_code(error.code)
+            return error.mesg, error.server_code
     if isinstance(getattr(type(error), "__reduce__", None), types.FunctionType):
         try:
             reduced = error.__reduce__()

@@ -117,7 +117,7 @@ class ForeignStore:
         try:
             record = _record(settle(operation.id, ikey=operation.key, strict=operation.strict, headers=headers, data=data))
         except ResonateStoreError as error:
-            if not operation.adopt or round((error.code - 100) * 100_000) not in _SETTLED:
+            if not operation.adopt or error.server_code not in _SETTLED:
                 raise
             record = self._get(GetPromise(operation.id))
         lease = operation.lease

@@ -11,7 +11,6 @@ What a lost reply leaves open: creating and settling give what is there; who hol
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from itertools import count
@@ -30,7 +29,6 @@ from resonate.protocol import (
     CreatePromise,
     CreateSchedule,
     DeleteSchedule,
-    DeliveryFailed,
     DropTask,
     Encoded,
     EnsureAcquired,
@@ -46,10 +44,10 @@ from resonate.protocol import (
     ListDescendants,
     ListenToPromise,
     Message,
+    NotifyMessage,
     Operation,
     Park,
     PromiseRecord,
-    Prune,
     RegisterCallback,
     ReleaseTask,
     RenewLeases,
@@ -58,28 +56,26 @@ from resonate.protocol import (
     SettlePromise,
     Subscribe,
     SuspendTask,
-    TakeOver,
     ViewTask,
     refusal,
 )
 from resonate.searches import matcher
-from resonate.wire.client import Answered, Busy, Exchanges, Refused, read_body, understood, unwelcome
+from resonate.wire.client import BUSY, Answered, Busy, Exchanges, ProtocolClient, Refused, read_body, understood, unwelcome
 from resonate.wire.current import TARGET, TIMER, Dialect, error_for_others, message_from_wire, tags_for
 from resonate.wire.current_requests import REQUEST_LIMIT, read_answer, write_request
 from resonate.wire.http import Request, write_json
-from resonate.wire.legacy_client import copies
 from resonate.wire.lineage import CALL, LAUNCH, ROOT, call_tag, read_lineage
 
 _SETTLED_CODES = {"RESOLVED": 40301, "REJECTED": 40302, "REJECTED_CANCELED": 40303, "REJECTED_TIMEDOUT": 40304}
 _ABSENT, _CONFLICT = 40400, 40900
-_BUSY = frozenset((429, 500, 502, 503, 504))
 Asking = Generator[Sequence[Request], Sequence[Answered], Any]
 
 
-class CurrentClient:
+class CurrentClient(ProtocolClient):
     """One client of a server of the current generation."""
 
     name = "current"
+    mark, other_mark = "kind", "type"
     child_separator = ":"
 
     def __init__(self, name: str = "", token: str | None = None) -> None:
@@ -103,12 +99,9 @@ class CurrentClient:
 
     def ask(self, operation: Operation) -> Exchanges:
         """The requests that an operation takes; its refusal is raised."""
-        rule = _RULES.get(type(operation))
-        if rule is None:
-            raise refusal(0, f"the current protocol has no {type(operation).__name__}")
         if isinstance(operation, SettlePromise) and operation.state == "REJECTED":
             operation = replace(operation, value=error_for_others(operation.value))
-        return rule(self, operation)
+        return super().ask(operation)
 
     # ---- one request ---------------------------------------------------------------------------------------------------------------------
 
@@ -307,10 +300,6 @@ class CurrentClient:
         yield from self._all([RenewLeases(operation.pid, tasks) for tasks in lists])
         return len(held)
 
-    def _delivery_failed(self, operation: DeliveryFailed) -> Exchanges:
-        """The server finds out by itself, when the task was not acquired in time."""
-        yield from ()
-
     # ---- searches and schedules ------------------------------------------------------------------------------------------------------
 
     def _find(self, find: FindPromises) -> Exchanges:
@@ -370,29 +359,13 @@ class CurrentClient:
         records, following = yield from self._do(FindSchedules(operation.tags, operation.limit or SEARCH_LIMIT, after))
         return [each for each in records if fits(each.id)], following
 
-    def _take_over(self, operation: TakeOver) -> Exchanges:
-        """The steps first, then the run: one that is interrupted leaves steps of a run that was never begun, and can be repeated."""
-        old, new = operation.old, operation.create.promise.id
-        known = yield from self._do(GetPromise(old))
-        if known.state == "PENDING" or (known.lineage is not None and known.lineage.parent is not None):
-            raise refusal(40000, f"{old} is no run that is over, so nothing can be taken over from it")
-        records = yield from self._descendants(ListDescendants(old))
-        for create, settle in copies(records, old, new, operation.from_step, self.child_separator):
-            yield from self._do(self._ensuring(create))
-            yield from self._do(settle)
-        return (yield from self._create_leased(operation.create))
-
-    def _prune(self, operation: Prune) -> Exchanges:
-        yield from ()
-        raise refusal(0, "a Resonate Server keeps every promise: nothing can be pruned through its protocol")
-
     # ---- what is answered ------------------------------------------------------------------------------------------------------------
 
     def read(self, status: int, kind: str, body: bytes) -> Any:
         """What a reply's body says; see `wire.client`."""
         if status in (401, 403):
             raise unwelcome(status)
-        if status in _BUSY:
+        if status in BUSY:
             raise Busy(f"it answered {status}")
         if status == 413:
             raise refusal(41300, "the server takes no request of that size: store the value elsewhere and pass where it is")
@@ -404,15 +377,9 @@ class CurrentClient:
             raise RemoteProtocolError("it answered with JSON of another form")
         return shown
 
-    def message(self, text: bytes, recv: str) -> Message | None:
-        """A message from the stream; see `wire.client`."""
-        shown = understood(lambda: json.loads(text), "a message")
-        if isinstance(shown, dict) and "kind" not in shown and "type" in shown:
-            return None  # of the other generation, for whoever speaks that
-        message = understood(lambda: message_from_wire(shown, recv), "a message")
-        if message is not None and message.kind == "unblock":
-            return replace(message, promise=_known(message.promise))
-        return message
+    def _message_of(self, shown: Any, recv: str) -> Message | None:
+        message = message_from_wire(shown, recv)
+        return replace(message, promise=_known(message.promise)) if isinstance(message, NotifyMessage) else message
 
 
 def _known(answer: Any) -> Any:
@@ -443,7 +410,7 @@ def _is_elsewhere(promise_id: str, root: str) -> bool:
 
 
 def _code(error: Any) -> int:
-    return round((error.code - 100) * 100_000) if isinstance(error, ResonateStoreError) else 0
+    return error.server_code if isinstance(error, ResonateStoreError) else 0
 
 
 def _unclaimed(error: ResonateStoreError) -> ResonateStoreError:
@@ -456,11 +423,11 @@ def _lost(lease: Lease) -> ResonateStoreError:
     return refusal(41200, f"the lease on {lease.root} is not held any more")
 
 
-_RULES: dict[type, Callable[[Any, Any], Exchanges]] = {
+CurrentClient.rules = {
     CreatePromise: CurrentClient._create, CreateLeased: CurrentClient._create_leased, GetPromise: CurrentClient._get,
     SettlePromise: CurrentClient._settle, RegisterCallback: CurrentClient._register, Subscribe: CurrentClient._subscribe,
     Park: CurrentClient._park, ClaimTask: CurrentClient._claim, DropTask: CurrentClient._drop, Heartbeat: CurrentClient._heartbeat,
-    DeliveryFailed: CurrentClient._delivery_failed, ListDescendants: CurrentClient._descendants, SearchPromises: CurrentClient._search,
+    ListDescendants: CurrentClient._descendants, SearchPromises: CurrentClient._search,
     CreateSchedule: CurrentClient._create_schedule, GetSchedule: CurrentClient._pass_on, DeleteSchedule: CurrentClient._pass_on,
-    SearchSchedules: CurrentClient._search_schedules, TakeOver: CurrentClient._take_over, Prune: CurrentClient._prune,
+    SearchSchedules: CurrentClient._search_schedules,
 }  # fmt: skip

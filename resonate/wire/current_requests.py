@@ -565,7 +565,7 @@ def reply_to(envelope: Envelope, result: Any) -> tuple[int, dict[str, Any]]:
 
 def status_of(error: ResonateStoreError) -> int:
     """The HTTP status of a refusal; 500 where the store itself is in trouble."""
-    return 500 if isinstance(error, (StoreUnavailable, StoreDamaged)) else round((error.code - 100) * 100_000) // 100
+    return 500 if isinstance(error, (StoreUnavailable, StoreDamaged)) else error.server_code // 100
 
 
 def _envelope(kind: str, corr_id: str, status: int, data: Any) -> dict[str, Any]:

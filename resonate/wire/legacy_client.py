@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -20,7 +20,6 @@ from resonate.errors import RemoteProtocolError, ResonateStoreError
 from resonate.limits import PARALLEL_CALLBACKS_LIMIT, SEARCH_LIMIT
 from resonate.protocol import (
     NOTHING,
-    TAKEN_OVER,
     CallbackRecord,
     Claimed,
     ClaimTask,
@@ -38,20 +37,17 @@ from resonate.protocol import (
     ListDescendants,
     Message,
     NotifyMessage,
-    Operation,
     Park,
     PromiseRecord,
-    Prune,
     RegisterCallback,
     ScheduleRecord,
     SearchPromises,
     SearchSchedules,
     SettlePromise,
     Subscribe,
-    TakeOver,
     refusal,
 )
-from resonate.wire.client import Answered, Busy, Exchanges, Refused, one, read_body, understood, unwelcome
+from resonate.wire.client import BUSY, Answered, Busy, Exchanges, ProtocolClient, Refused, one, read_body, understood, unwelcome
 from resonate.wire.legacy import INVOKE, TIMEOUT, message_from_wire, promise_from_wire, value_from_wire
 from resonate.wire.legacy_fields import given_key
 from resonate.wire.legacy_http import write_request
@@ -59,15 +55,14 @@ from resonate.wire.lineage import CALL, LAUNCH, ORIGIN, call_tag, read_lineage
 
 _TEMPLATE = re.compile(r"\{\{\s*\.(id|timestamp)\s*\}\}")
 _SETTLED = frozenset((40301, 40302, 40303, 40304))
-_NOT_OURS = frozenset((40306, 40307, 40308, 40309, 40403))
 _NOT_TAKEN = frozenset((400, 411, 413, 414, 415, 417, 422, 431))
-_BUSY = frozenset((429, 500, 502, 503, 504))
 
 
-class LegacyClient:
+class LegacyClient(ProtocolClient):
     """One client of a legacy server. Never asks for what is known to end such a server (malformed addresses, cron templates)."""
 
     name = "legacy"
+    mark, other_mark = "type", "kind"
     dialect = ""
     child_separator = "."
 
@@ -81,19 +76,15 @@ class LegacyClient:
 
     # ---- what is asked -----------------------------------------------------------------------------------------------------------------
 
-    def ask(self, operation: Operation) -> Exchanges:
-        """The requests that an operation takes; its refusal is raised."""
-        rule = _RULES.get(type(operation))
-        if rule is None:
-            raise refusal(0, f"a legacy server knows no {type(operation).__name__}")
-        return rule(self, operation)
-
     def _create(self, create: CreatePromise) -> Exchanges:
-        answered = yield from one(write_request(_tagged(create)))
+        request = write_request(_tagged(create))
+        answered = yield from one(request)
         error = _error(answered)
-        if error is not None and answered.is_repeat and _code(error) == 40900:
-            there = _promise((yield from one(write_request(GetPromise(create.id)))))
-            if there.key_for_create == create.key and (there.param, there.timeout) == (create.param, create.timeout):
+        if error is not None and answered.is_repeat and error.server_code == 40900:
+            shown = _body((yield from one(write_request(GetPromise(create.id)))))
+            there = _promise_of(shown)
+            asked = (create.key, create.param, create.timeout, json.loads(request.body).get("tags") or {})
+            if (there.key_for_create, there.param, there.timeout, shown.get("tags") or {}) == asked:
                 return there
         return _promise(answered)
 
@@ -120,7 +111,7 @@ class LegacyClient:
         error = _error(answered)
         if error is None:
             return _promise(answered)
-        code = _code(error)
+        code = error.server_code
         if code in _SETTLED and (operation.adopt or answered.is_repeat):
             there = yield from self._get(GetPromise(operation.id))
             if operation.adopt or (there.state == operation.state and there.value == operation.value):
@@ -154,7 +145,7 @@ class LegacyClient:
         answered = yield from one(write_request(operation))
         error = _error(answered)
         if error is not None:
-            if answered.is_repeat and operation.adopt and _code(error) == 40306:
+            if answered.is_repeat and operation.adopt and error.server_code == 40306:
                 # Perhaps by our own first try. Kept alive by our heartbeats and worked on by nobody, it would stand still for ever.
                 yield from one(write_request(DropTask(operation.id, operation.counter)))
             raise error
@@ -177,10 +168,6 @@ class LegacyClient:
     def _heartbeat(self, operation: Heartbeat) -> Exchanges:
         body = _body((yield from one(write_request(operation))))
         return understood(lambda: int(body["tasksAffected"]), "a heartbeat")
-
-    def _delivery_failed(self, operation: DeliveryFailed) -> Exchanges:
-        """The server finds out by itself, when the task was not claimed in time."""
-        yield from ()
 
     # ---- searches and schedules ------------------------------------------------------------------------------------------------------
 
@@ -226,25 +213,6 @@ class LegacyClient:
         body = _body((yield from one(write_request(operation))))
         return [_schedule_of(each) for each in understood(lambda: list(body["schedules"]), "a search")], body.get("cursor")
 
-    # ---- several requests for what a store in this process does at once --------------------------------------------------------------
-
-    def _take_over(self, operation: TakeOver) -> Exchanges:
-        """The steps first, then the run: one that is interrupted leaves steps of a run that was never begun, and can be repeated."""
-        old, new = operation.old, operation.create.promise.id
-        known = yield from self._get(GetPromise(old))
-        if known.state == "PENDING" or (known.lineage is not None and known.lineage.parent is not None):
-            raise refusal(40000, f"{old} is no run that is over, so nothing can be taken over from it")
-        records = yield from self._descendants(ListDescendants(old))
-        for copy in copies(records, old, new, operation.from_step, "."):
-            create, settle = copy
-            yield from self._create(create)
-            yield from self._settle(settle)
-        return (yield from self._create_leased(operation.create))
-
-    def _prune(self, operation: Prune) -> Exchanges:
-        yield from ()
-        raise refusal(0, "a Resonate Server keeps every promise: nothing can be pruned through its protocol")
-
     # ---- what is answered --------------------------------------------------------------------------------------------------------------
 
     def read(self, status: int, kind: str, body: bytes) -> Any:
@@ -258,7 +226,7 @@ class LegacyClient:
         try:
             shown = read_body(kind, body)
         except RemoteProtocolError:
-            if status in _BUSY:
+            if status in BUSY:
                 raise Busy(f"it answered {status}") from None
             if status in (401, 403):
                 raise unwelcome(status) from None
@@ -267,7 +235,7 @@ class LegacyClient:
             raise
         error = shown.get("error") if isinstance(shown, dict) else None
         code = error.get("code") if isinstance(error, dict) else None
-        if status in _BUSY:
+        if status in BUSY:
             raise Busy(f"it answered {status}{f' ({code})' if code else ''}")
         if status == 401 or (status == 403 and code in (None, 40300)):
             raise unwelcome(status)
@@ -275,48 +243,9 @@ class LegacyClient:
             raise RemoteProtocolError("it answered with JSON of another form")
         return shown
 
-    def message(self, text: bytes, recv: str) -> Message | None:
-        """A message from the stream; see `wire.client`."""
-        shown = understood(lambda: json.loads(text), "a message")
-        if isinstance(shown, dict) and "type" not in shown and "kind" in shown:
-            return None  # of the other generation, for whoever speaks that
-        message = understood(lambda: message_from_wire(shown, recv), "a message")
-        if isinstance(message, NotifyMessage):
-            notice = message
-            return replace(notice, promise=understood(lambda: _sorted_out(notice.promise), "a message"))
-        return message
-
-
-Copies = Iterator[tuple[CreatePromise, SettlePromise]]
-
-
-def copies(records: Sequence[PromiseRecord], old: str, new: str, from_step: str | None, separator: str) -> Copies:
-    """What makes each step that a run has achieved (before `from_step`) one of another run. 40400 when there is no such step.
-
-    `separator` is what stands between a run's id and its first child's number.
-    """
-    below = f"{old}{separator}"
-    limit = len(records)
-    if from_step is not None:
-        limit = next((place for place, each in enumerate(records) if each.id == from_step), 0)
-        if limit == 0:
-            raise refusal(40400, f"{old} has no step {from_step}")
-    for record in records[:limit]:
-        if record.state != "RESOLVED" or not record.id.startswith(below) or f"{from_step}.".startswith(f"{record.id}."):
-            continue
-
-        def renamed(text: Any) -> Any:
-            return new + text[len(old) :] if text == old or str(text).startswith(below) else text
-
-        lineage = record.lineage
-        if lineage is not None:
-            lineage = lineage._replace(origin=renamed(lineage.origin), root=renamed(lineage.root), parent=renamed(lineage.parent))
-        copy = renamed(record.id)
-        tags = {name: text for name, text in (record.tags or {}).items() if name not in (INVOKE, TIMEOUT)} | {TAKEN_OVER: record.id}
-        yield (
-            CreatePromise(copy, record.timeout, renamed(record.key_for_create), False, record.param, tags, lineage=lineage),
-            SettlePromise(copy, "RESOLVED", record.value, renamed(record.key_for_complete), adopt=True),
-        )
+    def _message_of(self, shown: Any, recv: str) -> Message | None:
+        message = message_from_wire(shown, recv)
+        return replace(message, promise=_sorted_out(message.promise)) if isinstance(message, NotifyMessage) else message
 
 
 def _tagged(create: CreatePromise, launch: str | None = None) -> CreatePromise:
@@ -341,10 +270,6 @@ def _error(answered: Answered) -> ResonateStoreError | None:
     if not isinstance(shown, dict) or type(shown.get("code")) is not int or not 10_000 <= shown["code"] < 100_000:
         return RemoteProtocolError(f"it answered {answered.status} with no error that can be read")
     return ResonateStoreError(str(shown.get("message") or "it refused"), shown["code"], shown.get("details"))
-
-
-def _code(error: ResonateStoreError) -> int:
-    return round((error.code - 100) * 100_000)
 
 
 def _check(answered: Answered) -> None:
@@ -405,12 +330,11 @@ def _schedule_of(shown: Any) -> ScheduleRecord:
     )  # fmt: skip
 
 
-_RULES: dict[type, Callable[[Any, Any], Exchanges]] = {
+LegacyClient.rules = {
     CreatePromise: LegacyClient._create, CreateLeased: LegacyClient._create_leased, GetPromise: LegacyClient._get,
     SettlePromise: LegacyClient._settle, RegisterCallback: LegacyClient._wait, Subscribe: LegacyClient._wait, Park: LegacyClient._park,
     ClaimTask: LegacyClient._claim, CompleteTask: LegacyClient._complete, DropTask: LegacyClient._drop,
     Heartbeat: LegacyClient._heartbeat, DeliveryFailed: LegacyClient._delivery_failed, SearchPromises: LegacyClient._search,
     ListDescendants: LegacyClient._descendants, CreateSchedule: LegacyClient._create_schedule, GetSchedule: LegacyClient._get_schedule,
-    DeleteSchedule: LegacyClient._delete_schedule, SearchSchedules: LegacyClient._search_schedules, TakeOver: LegacyClient._take_over,
-    Prune: LegacyClient._prune,
+    DeleteSchedule: LegacyClient._delete_schedule, SearchSchedules: LegacyClient._search_schedules,
 }  # fmt: skip

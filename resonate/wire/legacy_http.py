@@ -175,7 +175,7 @@ def _link_counter(text: str) -> int:
 
 def error_reply(error: ResonateStoreError) -> Reply:
     """A refusal, or trouble of the store (50004), as the servers say it."""
-    code = int(f"{error.code:.5f}".partition(".")[2]) or 50004
+    code = error.server_code or 50004
     kind, domain = ("ServerError", "server") if code >= 50000 else ("RequestError", "request")
     details: list[dict[str, Any]] = [{"@type": kind, "message": error.mesg, "domain": domain, "metadata": {}}]
     return Reply(code // 100, {"error": {"code": code, "message": error.mesg, "details": details}})

@@ -115,6 +115,7 @@ _ROWS = [
         lambda case: case["ticked"] is False and case["state"] is not None,
     ),
     Row(CURRENT, "test_a_schedule_is_kept_as_it_was_given", FEWER_MEMBERS),
+    Row(CURRENT, "test_a_lost_reply_gives_nobody_anothers_promise", NO_KEYS),
     Row(CURRENT, "test_schedules.test_create_table", NO_KEYS),  # even the same key: the answer shows none
     Row(CURRENT, "test_when_a_schedule_is_due", OTHER_CRON, lambda case: case["cron"] in _OTHER_CRONS or "@every" in case["cron"]),
     Row(CURRENT, "test_what_is_no_cron_expression", OTHER_CRON, lambda case: case["cron"] == "* * * * * * *"),

@@ -11,6 +11,7 @@ import inexpressible
 import pytest
 from benches import DEFAULT, SETTLES, Bench, code_of
 
+from resonate.errors import ResonateStoreError
 from resonate.protocol import (
     Claimed,
     ClaimTask,
@@ -396,6 +397,14 @@ def test_a_lost_reply_gives_nobody_anothers_run(bench: Bench) -> None:
     ask(bench, CreateLeased(run_of(bench), "w2", TTL))
     record, lease = bench.repeatedly(CreateLeased(run_of(bench), "w1", TTL, adopt=True))
     assert (record.id, lease) == ("r", None)
+
+
+def test_a_lost_reply_gives_nobody_anothers_promise(bench: Bench) -> None:
+    """Nor is a promise, though it was created with the same value and deadline: only what this one was tagged with tells it apart."""
+    ask(bench, CreatePromise("p", bench.far, None, param=VALUE, tags={"of": "somebody"}))
+    answer = bench.repeatedly(CreatePromise("p", bench.far, None, param=VALUE, tags={"of": "me"}))
+    assert isinstance(answer, ResonateStoreError)
+    assert answer.server_code == 40900
 
 
 def test_the_table_of_what_is_left_out_has_no_dead_rows() -> None:
