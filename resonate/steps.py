@@ -55,13 +55,12 @@ Stepped = tuple[Any, ...]
 class Frame:
     """One attempt at a node's function, as it is kept between its steps."""
 
-    __slots__ = ("awaited_asyncio", "context", "generator", "is_durable", "variables")
+    __slots__ = ("awaited_asyncio", "context", "generator", "variables")
 
     def __init__(self, context: Context, variables: contextvars.Context) -> None:
         self.context = context
         self.variables = variables
         self.generator: Any = None  # or a coroutine
-        self.is_durable = False  # it has made a durable call
         self.awaited_asyncio = False
 
 
@@ -172,14 +171,12 @@ class Steps:
                 return self._failure(run_id, node, _durable_way(node, frame, error))
             kind = type(yielded)
             if kind is Promise and yielded.cid == run_id:
-                frame.is_durable = True
                 return Computation.yielded, node, yielded
             if kind not in COMMANDS:
                 wrong: BaseException = _not_durable(node, frame, yielded, run_id)
             elif frame.awaited_asyncio:
                 wrong = _mixed(node)
             else:
-                frame.is_durable = True
                 try:
                     self._prepare(yielded)
                 except BaseException as error:

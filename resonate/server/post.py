@@ -87,7 +87,6 @@ class PostOffice:
         self._groups: dict[str, dict[str, Stream]] = {}
         self._lock = threading.Lock()
         self._pushes: set[asyncio.Task[None]] = set()
-        self._pushing = 0
 
     # ---- streams -------------------------------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import quote
 
@@ -213,15 +214,21 @@ class RemoteStore:
         """Carry out operations in order, or at once where they only read, and wait for them. A refused one's answer is the error itself."""
         if len(operations) < 2 or not all(isinstance(each, GetPromise) for each in operations):
             return [self._call(operation) for operation in operations]
-        answers: dict[int, Any] = {}
+        answers: list[Any] = [_NONE] * len(operations)
+        told: SimpleQueue[tuple[int, Any]] = SimpleQueue()
         for place, operation in enumerate(operations):
-            job = self._job(operation, partial(answers.__setitem__, place))
+            job = self._job(operation, partial(_put, told, place))
             self._threads.put(partial(self._advance, job, None, _FOR_EVER))
         deadline = time.monotonic() + FOREGROUND_LIMIT_S
-        while len(answers) < len(operations) and not self._line.is_stopped and time.monotonic() < deadline:
-            time.sleep(0.001)
+        missing = len(operations)
+        while missing and not self._line.is_stopped and (left_s := deadline - time.monotonic()) > 0:
+            try:
+                place, answers[place] = told.get(timeout=min(left_s, WAIT_SLICE_S))
+                missing -= 1
+            except Empty:
+                continue
         lost = self._line.trouble or StoreUnavailable(f"{self.url} has not answered")
-        return [answers.get(place, lost) for place in range(len(operations))]
+        return [lost if answer is _NONE else answer for answer in answers]
 
     def reach(self, limit_s: float) -> None:
         """Ask the server for anything. Raises `StoreUnavailable` when there is no answer within `limit_s`, or the wrong one."""
@@ -593,6 +600,10 @@ _AT_ONCE, _FOR_EVER = _Impatience(0.0), _Impatience(None)
 _NONE = Answered(0, None)
 _MESSAGES_FOLLOW = (CreatePromise, SettlePromise, Park, DropTask, RegisterCallback, CreateLeased)
 _A_LEGACY_CLIENT = LegacyClient()
+
+
+def _put(told: SimpleQueue[tuple[int, Any]], place: int, answer: Any) -> None:
+    told.put((place, answer))
 
 
 def _unheard(answer: Any) -> None:

@@ -1,4 +1,8 @@
-"""A few threads that send requests and wait for replies. They never run user code."""
+"""A few threads that send requests and wait for replies. They never run user code.
+
+No `ThreadPoolExecutor`: its threads are joined when the interpreter ends, and one that waits for a server which hangs would keep it from
+ending. These are daemons, and a stop leaves those alone that take too long.
+"""
 
 from __future__ import annotations
 
