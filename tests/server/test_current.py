@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import pytest
 from conftest import FAR, Answer, Client, Listener, eventually
-from test_conformance import FOLDER, JOBS, REPLAY
+from test_conformance import FOLDER, REPLAY, play_all
 
 from resonate.server import DevelopmentServer
 
@@ -28,14 +26,8 @@ def ask(client: Client, kind: str, data: Any, auth: str | None = None, **headers
 
 @cache
 def differences(kind: str) -> dict[str, list[str]]:
-    """What differs, by the name of the recording. All are played against one server, some at a time; most of them wait most of the time."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        DevelopmentServer(port=0, db=None if kind == "memory" else f"{folder}/promises.db", durability="fast") as server,
-        ThreadPoolExecutor(JOBS) as pool,
-    ):
-        play = partial(REPLAY.replay_recording, url=server.url, poll_url=None, run_prefix="t", tolerance_ms=REPLAY.TIME_TOLERANCE_MS)
-        return {recording.name: found for recording, found in zip(RECORDINGS, pool.map(play, RECORDINGS), strict=True)}
+    """What differs with a store of that kind."""
+    return play_all(RECORDINGS, kind, is_polled_apart=False)
 
 
 @pytest.mark.parametrize("kind", ["memory", "file"])
