@@ -4,8 +4,8 @@
     make test TEST="-k cancel"     what pytest selects of it
     make check                     the linter and the type checker only
 
-Everything runs even when something before it failed. pytest writes JUnit files to build/test, from which the last lines are
-made. The kernel tests run a second time on the oldest ipykernel line that we support, in an environment of its own.
+Everything runs even when something before it failed, most of it in two lanes at once. pytest writes JUnit files to build/test, from which
+the last lines are made. The kernel tests run a second time on the oldest ipykernel line that we support, in an environment of its own.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -27,6 +29,10 @@ TEST_TIMEOUT_S = 120
 PART_TIMEOUT_S = 1500
 
 
+FIRST_LANE = ("chaos", "contract", "laws", "linear", "parity", "pure", "security", "sim")
+"""Folders whose tests mostly compute. Those of the others mostly wait for processes, so both go on at once; the browser's come last."""
+
+
 @dataclass
 class Summary:
     """What the last lines tell. A part is one program that was run."""
@@ -35,71 +41,84 @@ class Summary:
     skipped: Counter[tuple[str, str]] = field(default_factory=Counter)
     failed_parts: list[str] = field(default_factory=list)
     not_run: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held while a part is told, so that no two are told at once."""
 
 
 def run_part(summary: Summary, title: str, command: list[str], accepted: tuple[int, ...] = (0,)) -> None:
-    """Run one program under a heading; an exit code that is not accepted, or no end within the limit, fails the part."""
-    print(f"\n== {title}", flush=True)
+    """Run one program and tell what it said when it has ended; an exit code that is not accepted, or no end within the limit, fails it."""
     began_s = time.monotonic()
     try:
-        code: int | str = subprocess.run(command, cwd=ROOT, check=False, timeout=PART_TIMEOUT_S).returncode
-    except subprocess.TimeoutExpired:
-        code = f"no end within {PART_TIMEOUT_S} s"
-    print(f"== {title}: {'ok' if code in accepted else f'failed ({code})'}, {time.monotonic() - began_s:.0f} s", flush=True)
-    if code not in accepted:
-        summary.failed_parts.append(title)
+        done = subprocess.run(command, cwd=ROOT, check=False, timeout=PART_TIMEOUT_S, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        code: int | str = done.returncode
+        said = done.stdout
+    except subprocess.TimeoutExpired as error:
+        code, said = f"no end within {PART_TIMEOUT_S} s", error.stdout or b""
+    with summary.lock:
+        print(f"\n== {title}\n{said.decode(errors='replace').rstrip()}")
+        print(f"== {title}: {'ok' if code in accepted else f'failed ({code})'}, {time.monotonic() - began_s:.0f} s", flush=True)
+        if code not in accepted:
+            summary.failed_parts.append(title)
 
 
 def run_pytest(summary: Summary, title: str, python: str, arguments: list[str], extra: list[str]) -> None:
     """Run pytest and add its JUnit file to the summary."""
-    report = REPORTS / f"{len(list(REPORTS.glob('*.xml')))}.xml"
+    report = REPORTS / f"{title.replace(' ', '-')}.xml"
     command = [python, "-m", "pytest", "-q", f"--timeout={TEST_TIMEOUT_S}", f"--junitxml={report}", *arguments, *extra]
     run_part(summary, title, command, accepted=(0, 5) if extra else (0,))  # a selection may leave a part without tests
     if not report.exists():
         return
-    for case in ET.parse(report).iter("testcase"):
-        outcome = next((child for child in case if child.tag in {"failure", "error", "skipped"}), None)
-        if outcome is None:
-            summary.counts["passed"] += 1
-        elif outcome.tag != "skipped":
-            summary.counts["failed"] += 1
-        elif outcome.get("type") == "pytest.xfail":
-            summary.counts["passed"] += 1
-        else:
-            summary.counts["skipped"] += 1
-            reason = outcome.get("message") or "no reason given"
-            if reason == "collection skipped":  # a whole file; the reason proper ends pytest's longer text
-                reason = (outcome.text or reason).rstrip("'\")\n").rpartition("Skipped: ")[2]
-            summary.skipped[title, reason.splitlines()[0]] += 1
+    with summary.lock:
+        for case in ET.parse(report).iter("testcase"):
+            count(summary, title, case)
+
+
+def count(summary: Summary, title: str, case: ET.Element) -> None:
+    """Add one test of a JUnit file."""
+    outcome = next((child for child in case if child.tag in {"failure", "error", "skipped"}), None)
+    if outcome is None:
+        summary.counts["passed"] += 1
+    elif outcome.tag != "skipped":
+        summary.counts["failed"] += 1
+    elif outcome.get("type") == "pytest.xfail":
+        summary.counts["passed"] += 1
+    else:
+        summary.counts["skipped"] += 1
+        reason = outcome.get("message") or "no reason given"
+        if reason == "collection skipped":  # a whole file; the reason proper ends pytest's longer text
+            reason = (outcome.text or reason).rstrip("'\")\n").rpartition("Skipped: ")[2]
+        summary.skipped[title, reason.splitlines()[0]] += 1
 
 
 def run_tests(summary: Summary, extra: list[str]) -> None:
-    """All test folders, then the kernel tests on the old ipykernel, then the notebooks as tests."""
+    """All test folders, the kernel tests a second time on the old ipykernel, and the notebooks as tests: in two lanes at once."""
     REPORTS.mkdir(parents=True, exist_ok=True)
     for report in REPORTS.glob("*.xml"):
         report.unlink()
-    folders = {path.parent for path in ROOT.glob("tests/*/test_*.py")}
-    browser = ROOT / "tests" / "browser"
-    # Playwright keeps an event loop running in its thread while its browser is open, so it has a process of its own.
-    if folders - {browser}:
-        run_pytest(summary, "tests", sys.executable, ["--ignore=tests/browser"], extra)
-    if browser in folders:
+    folders = sorted({path.parent.name for path in ROOT.glob("tests/*/test_*.py")})
+    first = [f"tests/{name}" for name in folders if name in FIRST_LANE]
+    second = [f"tests/{name}" for name in folders if name not in FIRST_LANE and name != "browser"]
+
+    def first_lane() -> None:
+        run_pytest(summary, "tests of rules", sys.executable, first, extra)
+        # Playwright keeps an event loop running in its thread while its browser is open, so it has a process of its own.
         run_pytest(summary, "browser tests", sys.executable, ["tests/browser"], extra)
 
-    if ROOT / "tests" / "kernel" in folders:
+    def second_lane() -> None:
+        run_pytest(summary, "tests of processes", sys.executable, second, extra)
         setup = ["tools/setup", "kernel-tests", OLD_KERNEL_FOLDER, OLD_KERNEL_REQUIREMENT]
-        if subprocess.run(setup, cwd=ROOT, check=False).returncode == 0:
-            title = f"kernel tests on {OLD_KERNEL_REQUIREMENT}"
-            run_pytest(summary, title, str(ROOT / OLD_KERNEL_FOLDER / "bin" / "python"), ["tests/kernel"], extra)
-        else:
-            summary.failed_parts.append(f"setting up {OLD_KERNEL_FOLDER}")
-
-    if list(ROOT.glob("notebooks/*.ipynb")):
+        run_part(summary, f"setting up {OLD_KERNEL_FOLDER}", setup)
+        python = ROOT / OLD_KERNEL_FOLDER / "bin" / "python"
+        if python.exists():
+            run_pytest(summary, f"kernel tests on {OLD_KERNEL_REQUIREMENT}", str(python), ["tests/kernel"], extra)
         # Cells are tests in the order of the page, so the random order of the other tests must not reach them.
         arguments = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=60", "-p", "no:randomly", "notebooks/"]
         run_pytest(summary, "notebooks, strict", sys.executable, arguments, extra)
-    else:
-        summary.not_run.append("notebooks: there are none in notebooks/")
+
+    print("\n== The tests run in two lanes at once; each part is shown when it has ended.", flush=True)
+    with ThreadPoolExecutor(2) as lanes:
+        for lane in [lanes.submit(first_lane), lanes.submit(second_lane)]:
+            lane.result()
 
 
 def close(summary: Summary) -> int:
