@@ -1,6 +1,6 @@
 # The verbs of this project. Each is a short script in tools/; `make help` lists them.
 # PYTHON=/path/to/python chooses the interpreter, otherwise tools/find-python looks for one.
-.PHONY: help demo lab test check sim chaos parity interop bench bench-remote clean
+.PHONY: help demo lab test check package sim chaos parity interop bench bench-remote clean
 .DEFAULT_GOAL := help
 
 help:  ## list the verbs
@@ -21,6 +21,10 @@ test:  ## run every check and test that this machine can run
 check:  ## lint and type-check only
 	@tools/setup test
 	@.venv/bin/python tools/test.py --only check
+
+package:  ## build wheel and source distribution, and try them in new environments
+	@tools/setup demo
+	@.venv/bin/python tools/package.py $(PACKAGE)
 
 sim:  ## run 2,000 simulated schedules of the core under disasters; SIM="--schedules 100000 --seed 5" for more
 	@tools/setup test

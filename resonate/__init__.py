@@ -14,4 +14,7 @@ from resonate.coroutine import Promise, Yieldable
 from resonate.handle import Handle
 from resonate.resonate import Resonate
 
+__distribution__ = "resonate-notebook"
+"""Other distributions own the name `resonate` too; this tells whose it is."""
+
 __all__ = ["Context", "Handle", "Promise", "Resonate", "Yieldable"]

@@ -11,6 +11,15 @@ Every verb of the magic is a function here too, because magics cannot live in mo
 
 from __future__ import annotations
 
+import resonate
+
+if getattr(resonate, "__distribution__", None) != "resonate-notebook":
+    raise ImportError(
+        f"the package `resonate` at {getattr(resonate, '__path__', ['?'])[0]} is another distribution's (resonate-sdk has that name too), "
+        "and resonate-notebook needs its own. In an environment of their own, or after `pip uninstall resonate-sdk`: "
+        "`pip install --force-reinstall resonate-notebook`. Programs written for resonate-sdk 0.6.7 run with it unchanged."
+    )
+
 from IPython.core.interactiveshell import InteractiveShell
 
 from resonate_notebook.arguments import Mistake
