@@ -1,6 +1,6 @@
 # The verbs of this project. Each is a short script in tools/; `make help` lists them.
 # PYTHON=/path/to/python chooses the interpreter, otherwise tools/find-python looks for one.
-.PHONY: help demo lab test check package sim chaos parity interop bench bench-remote clean
+.PHONY: help demo lab test check package binder sim chaos parity interop bench bench-remote clean
 .DEFAULT_GOAL := help
 
 help:  ## list the verbs
@@ -25,6 +25,10 @@ check:  ## lint and type-check only
 package:  ## build wheel and source distribution, and try them in new environments
 	@tools/setup demo
 	@.venv/bin/python tools/package.py $(PACKAGE)
+
+binder:  ## try what binder/ says: the image, and the tutorials in its environment; BINDER=--pin renews the versions first
+	@tools/setup test
+	@.venv/bin/python tools/binder.py $(BINDER)
 
 sim:  ## run 2,000 simulated schedules of the core under disasters; SIM="--schedules 100000 --seed 5" for more
 	@tools/setup test
