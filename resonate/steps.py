@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
+import math
 import re
 import threading
 import time
@@ -21,7 +22,7 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from resonate.computation import NO_VALUE, Call, Computation, Node, Step
-from resonate.context import Context, Info
+from resonate.context import RUNNING, Context, Info
 from resonate.coroutine import LFC, LFI, RFC, RFI, Command, Promise
 from resonate.dependencies import Dependencies
 from resonate.encoders import DEFAULT, DefaultEncoder, encode_call, encode_error, encoder_for
@@ -105,9 +106,18 @@ class Steps:
         """A raised error as the value of a rejected promise."""
         return encode_error(error, self._encoder)
 
-    def warn(self, run_id: str, promise_id: str, text: str) -> None:
+    def warn(self, run_id: str, promise_id: str, text: str, origin: str = "") -> None:
         """Say something about an execution in its own log."""
-        ContextLogger(run_id, promise_id, self._log_level).warning("%s", text)
+        about = Context(promise_id, _NO_ATTEMPT, self._registry, self._dependencies, cid=run_id, run_id=origin)
+        self._tell(about, logging.WARNING, "%s", text)
+
+    def _tell(self, about: Context, level: int, text: str, *values: Any) -> None:
+        """As if the execution itself had said so: whoever sorts records by `current_context` finds where this one belongs."""
+        token = RUNNING.set(about)
+        try:
+            ContextLogger(about._cid, about.id, self._log_level).log(level, text, *values)
+        finally:
+            RUNNING.reset(token)
 
     # ---- calling and continuing ----------------------------------------------------------------------------------------------------
 
@@ -117,14 +127,16 @@ class Steps:
         assert command.func is not None
         info = partial(_info_of, run_id, node, node.attempt)
         context = Context(
-            node.id, info, self._registry, self._dependencies, cid=run_id, log_level=self._log_level, separator=self._separator()
-        )
+            node.id, info, self._registry, self._dependencies, cid=run_id, run_id=origin, log_level=self._log_level,
+            separator=self._separator(),
+        )  # fmt: skip
         frame = node.frame = Frame(context, variables.copy())
+        frame.variables.run(RUNNING.set, context)
         if self._observers:
             limit = self._attempts_limit(command, frame)
             self._observers.publish(AttemptStarted(origin, node.id, time.time(), node.attempt, limit))
         if self._log_level <= logging.DEBUG:
-            self._say(logging.DEBUG, run_id, node, "started")
+            self._say(logging.DEBUG, node, "started")
         try:
             result = frame.variables.run(command.func, context, *command.args, **command.kwargs)
         except BaseException as error:  # whatever user code raises is that function's failure, never the thread's
@@ -282,7 +294,7 @@ class Steps:
         if isinstance(value, AsyncGeneratorType) or type(value) in COMMANDS:
             return self._failure(run_id, node, _not_begun(command, value))
         if self._log_level <= logging.DEBUG:
-            self._say(logging.DEBUG, run_id, node, "returned %s", value)
+            self._say(logging.DEBUG, node, "returned %s", value)
         if not option.durable:
             return Computation.returned, node, NOTHING, value
         try:
@@ -306,9 +318,9 @@ class Steps:
         text = f"{type(error).__name__}: {safe_text(error)}"[:ERROR_TEXT_LIMIT]
         delay = self._retry_delay(command, node, error) if may_retry else None
         if delay is None:
-            self._say(logging.ERROR, run_id, node, "failed for good: %s", text)
+            self._say(logging.ERROR, node, "failed for good: %s", text)
         else:
-            self._say(logging.WARNING, run_id, node, "failed and is called again in %s s: %s", delay, text)
+            self._say(logging.WARNING, node, "failed and is called again in %s s: %s", delay, text)
         durable = command.option.durable
         encoded = encode_error(error, encoder_for(command.option.encoder, self._encoder)) if durable else NOTHING
         raw = NO_VALUE if durable else error
@@ -338,13 +350,11 @@ class Steps:
             return STEP_POLICY  # an `async def` that is a step, not made of steps
         return command.option.policy_for(command.func)
 
-    def _say(self, level: int, run_id: str, node: Node, text: str, *values: Any) -> None:
+    def _say(self, level: int, node: Node, text: str, *values: Any) -> None:
         if is_enabled(self._log_level, level) and node.command is not None:
             given = fingerprint(node.command.args, node.command.kwargs)[:LOGGED_VALUE_LIMIT]
             shown = [each[:LOGGED_VALUE_LIMIT] if type(each) is str else short_text(each, LOGGED_VALUE_LIMIT) for each in values]
-            ContextLogger(run_id, node.id, self._log_level).log(
-                level, f"%s(%s), attempt %s, {text}", node.command.name, given, node.attempt, *shown
-            )
+            self._tell(node.frame.context, level, f"%s(%s), attempt %s, {text}", node.command.name, given, node.attempt, *shown)
 
 
 async def _first_part(frame: Frame) -> tuple[bool, Any]:
@@ -386,6 +396,10 @@ _INSTEAD = (
     "Write `await ctx.sleep(1.0)` for asyncio.sleep; for asyncio.gather begin each call, `p = await ctx.begin_run(f, x)`, and then "
     "`await p`; put other asynchronous code into an `async def` of its own and call it by `await ctx.run(f, x)`."
 )
+
+
+_NO_ATTEMPT = Info(0, None, {}, math.inf, 0)
+"""Of an execution that is spoken of while no attempt at it runs."""
 
 
 def _info_of(run_id: str, node: Node, attempt: int) -> Info:
