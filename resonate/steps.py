@@ -108,8 +108,11 @@ class Steps:
 
     def warn(self, run_id: str, promise_id: str, text: str, origin: str = "") -> None:
         """Say something about an execution in its own log."""
-        about = Context(promise_id, _NO_ATTEMPT, self._registry, self._dependencies, cid=run_id, run_id=origin)
-        self._tell(about, logging.WARNING, "%s", text)
+        self._tell(self._speaker(run_id, promise_id, origin), logging.WARNING, "%s", text)
+
+    def _speaker(self, run_id: str, promise_id: str, origin: str = "") -> Context:
+        """An execution of which no attempt runs."""
+        return Context(promise_id, _NO_ATTEMPT, self._registry, self._dependencies, cid=run_id, run_id=origin)
 
     def _tell(self, about: Context, level: int, text: str, *values: Any) -> None:
         """As if the execution itself had said so: whoever sorts records by `current_context` finds where this one belongs."""
@@ -136,7 +139,7 @@ class Steps:
             limit = self._attempts_limit(command, frame)
             self._observers.publish(AttemptStarted(origin, node.id, time.time(), node.attempt, limit))
         if self._log_level <= logging.DEBUG:
-            self._say(logging.DEBUG, node, "started")
+            self._say(logging.DEBUG, run_id, node, "started")
         try:
             result = frame.variables.run(command.func, context, *command.args, **command.kwargs)
         except BaseException as error:  # whatever user code raises is that function's failure, never the thread's
@@ -294,7 +297,7 @@ class Steps:
         if isinstance(value, AsyncGeneratorType) or type(value) in COMMANDS:
             return self._failure(run_id, node, _not_begun(command, value))
         if self._log_level <= logging.DEBUG:
-            self._say(logging.DEBUG, node, "returned %s", value)
+            self._say(logging.DEBUG, run_id, node, "returned %s", value)
         if not option.durable:
             return Computation.returned, node, NOTHING, value
         try:
@@ -318,9 +321,9 @@ class Steps:
         text = f"{type(error).__name__}: {safe_text(error)}"[:ERROR_TEXT_LIMIT]
         delay = self._retry_delay(command, node, error) if may_retry else None
         if delay is None:
-            self._say(logging.ERROR, node, "failed for good: %s", text)
+            self._say(logging.ERROR, run_id, node, "failed for good: %s", text)
         else:
-            self._say(logging.WARNING, node, "failed and is called again in %s s: %s", delay, text)
+            self._say(logging.WARNING, run_id, node, "failed and is called again in %s s: %s", delay, text)
         durable = command.option.durable
         encoded = encode_error(error, encoder_for(command.option.encoder, self._encoder)) if durable else NOTHING
         raw = NO_VALUE if durable else error
@@ -350,11 +353,13 @@ class Steps:
             return STEP_POLICY  # an `async def` that is a step, not made of steps
         return command.option.policy_for(command.func)
 
-    def _say(self, level: int, node: Node, text: str, *values: Any) -> None:
+    def _say(self, level: int, run_id: str, node: Node, text: str, *values: Any) -> None:
         if is_enabled(self._log_level, level) and node.command is not None:
             given = fingerprint(node.command.args, node.command.kwargs)[:LOGGED_VALUE_LIMIT]
             shown = [each[:LOGGED_VALUE_LIMIT] if type(each) is str else short_text(each, LOGGED_VALUE_LIMIT) for each in values]
-            self._tell(node.frame.context, level, f"%s(%s), attempt %s, {text}", node.command.name, given, node.attempt, *shown)
+            frame = node.frame  # None once somebody else has settled it
+            about = self._speaker(run_id, node.id) if frame is None else frame.context
+            self._tell(about, level, f"%s(%s), attempt %s, {text}", node.command.name, given, node.attempt, *shown)
 
 
 async def _first_part(frame: Frame) -> tuple[bool, Any]:

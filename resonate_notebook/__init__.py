@@ -14,6 +14,7 @@ from __future__ import annotations
 from IPython.core.interactiveshell import InteractiveShell
 
 from resonate_notebook.arguments import Mistake
+from resonate_notebook.reading import logs
 from resonate_notebook.runs import Run
 from resonate_notebook.verbs import (
     attach,
@@ -47,6 +48,7 @@ __all__ = [
     "export",
     "functions",
     "load_ipython_extension",
+    "logs",
     "prune",
     "ps",
     "register",

@@ -33,6 +33,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from resonate import Resonate
 from resonate.events import Event
+from resonate_notebook.lines import Lines
 from resonate_notebook.model import RunModel
 from resonate_notebook.svg import render_svg
 from resonate_notebook.text import render_text
@@ -62,6 +63,8 @@ class Settings:
 
     render: str = "auto"
     stable: bool = False
+    output: str = "node"
+    """Where prints and logs of durable functions go: to their node, or as ever into some cell."""
 
 
 @dataclass(slots=True, eq=False)
@@ -89,6 +92,8 @@ class Followed:
     changed: bool = True
     owed: bool = False
     """A kernel that nobody watches launched it with the magic and shows it when it is waited for."""
+    tailed: int = 0
+    """Up to which mark cells that waited have shown its lines."""
 
 
 class Follower:
@@ -104,6 +109,7 @@ class Follower:
         self._answer = answer
         self.lock = threading.RLock()
         self.runs: dict[str, Followed] = {}
+        self.lines = Lines()
         self.busy = False
         self.trouble = ""
         self._closed = False
@@ -148,6 +154,7 @@ class Follower:
         finished = [run_id for run_id, followed in self.runs.items() if followed.model.settled and not followed.displays]
         for run_id in finished[: max(0, len(finished) - FINISHED_RUNS_MAX)]:
             del self.runs[run_id]
+            self.lines.forget(run_id)
 
     def follow(self, run_id: str) -> Followed | None:
         """The run with this id, from a snapshot of the store where it is not followed yet; None when there is no such run."""
