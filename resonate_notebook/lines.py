@@ -204,15 +204,15 @@ def _joined(before: str, part: str) -> str:
     return before if len(before) >= LINE_LIMIT else cut_line(before + part)
 
 
-def cut_line(text: str) -> str:
-    """At most `LINE_LIMIT` characters that can be sent anywhere: no codes that colour a line, spaces for tabs, no lone surrogates."""
+def cut_line(text: str, limit: int = LINE_LIMIT) -> str:
+    """At most `limit` characters that can be sent anywhere: no codes that colour a line, spaces for tabs, no lone surrogates."""
     if "\x1b" in text:
         text = _COLOURS.sub("", text)
     if "\t" in text:
         text = text.expandtabs()
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode("utf-8")
-    return text if len(text) <= LINE_LIMIT else text[: LINE_LIMIT - 1] + "…"
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def line_text(line: Line, name: str, *, stable: bool = False) -> str:
