@@ -217,8 +217,12 @@ def cut_line(text: str, limit: int = LINE_LIMIT) -> str:
 
 def line_text(line: Line, name: str, *, stable: bool = False) -> str:
     """A line with where it comes from, on one line: `12:04:31 · demo.1.3 clean · stdout · 3 rows`; without its time if `stable`."""
-    call = f"{line.id} {name}".rstrip() + (f", attempt {line.attempt}" if line.attempt > 1 else "")
-    return visible(" · ".join([*([] if stable else [clock(line.at)]), call, line.stream, line.text]))
+    return visible(" · ".join([*([] if stable else [clock(line.at)]), speaker(line, name), line.stream, line.text]))
+
+
+def speaker(line: Line, name: str) -> str:
+    """Which attempt at which call it was: `demo.1.3 clean, attempt 2`."""
+    return f"{line.id} {name}".rstrip() + (f", attempt {line.attempt}" if line.attempt > 1 else "")
 
 
 def clock(at: float) -> str:

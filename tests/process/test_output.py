@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging
 import os
 import re
@@ -131,6 +132,16 @@ def test_a_line_can_be_read_while_it_is_being_written(cell):
     when(lambda: cell.good("%resonate logs a") == "a hold · stdout · held\n")
     cell.good("gate.set()\n%resonate wait a")
     assert cell.good("%resonate logs a") == "a hold · stdout · held and let go\n"
+
+
+def test_exported_files_have_the_lines(cell, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    begin(cell)
+    run(cell, "'top'")
+    cell.good("%resonate export a.json\n%resonate export a.html")
+    calls = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["calls"]
+    assert [[line["text"] for line in call["log"]][:2] for call in calls] == [["end"], ["out 1", "err 1"]]
+    assert "<td>a.1 step</td><td>stderr</td><td>err 1</td>" in (tmp_path / "a.html").read_text(encoding="utf-8")
 
 
 def test_text_of_a_run_can_do_nothing_to_the_terminal(cell):
