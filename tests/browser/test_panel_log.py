@@ -6,11 +6,12 @@ Where the environment variable RESONATE_TEST_SCREENSHOTS names a folder, the pic
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lab import Lab, Notebook
 from playwright.sync_api import Browser, Locator, expect
 from test_graph_page import HOSTILE, Front, node, small
 from test_views import CONTRAST
@@ -129,3 +130,35 @@ def test_the_log_fits_its_panel(browser: Browser, origin: str, width: int, tone:
     assert log(front).evaluate("list => list.scrollWidth <= list.clientWidth + 1")
     front.page.close()
     assert front.complaints == []
+
+
+FUNCTIONS = """%%resonate register
+import logging, threading
+gate = threading.Event()
+def work(ctx):
+    print("begun")
+    gate.wait(60)
+    logging.getLogger("library").warning("nearly there")
+    print("done")
+def pipeline(ctx):
+    yield ctx.run(work)
+"""
+
+
+def test_in_jupyterlab_lines_are_in_the_panel_and_in_no_cell(lab: Lab, open_notebook: Callable[..., Notebook]) -> None:
+    """They come while the panel is open, with another cell running, and stay when the run has ended."""
+    lab.write("log.ipynb", "%load_ext resonate_notebook", FUNCTIONS, "run = %resonate run demo.1 pipeline", "gate.set()")
+    notebook = open_notebook("log.ipynb")
+    notebook.run(0, 1, 2)
+    notebook.item(2, "demo.1.1").click()
+    panel = notebook.graph(2).get_by_role("log", name="log")
+    expect(panel).to_contain_text("begun")
+    expect(panel).not_to_contain_text("done")
+    notebook.run(3)
+    expect(panel).to_contain_text("library: nearly there")
+    expect(panel).to_contain_text("done")
+    notebook.expect_state(2, "resolved")
+    expect(panel).to_contain_text("done")
+    if PICTURES:
+        notebook.page.screenshot(path=Path(PICTURES) / "log-lab.png")
+    assert [notebook.output(cell).inner_text().strip() for cell in (1, 3)] == ["registered work, pipeline", ""]

@@ -216,18 +216,21 @@ def test_files_of_loggers_are_written_and_only_the_streams_are_left_out(cell, ca
     before = logging.StreamHandler()  # holds the stream that was there before the extension
     begin(cell)
     buffer = io.StringIO()
-    handlers = [before, logging.StreamHandler(sys.stdout), logging.StreamHandler(buffer), logging.FileHandler(tmp_path / "log.txt")]
+    prints = logging.Handler()
+    prints.emit = lambda record: print("printed", record.getMessage())
+    handlers = [prints, before, logging.StreamHandler(sys.stdout), logging.StreamHandler(buffer), logging.FileHandler(tmp_path / "log.txt")]
     library = logging.getLogger("some.library")
     library.handlers[:], library.propagate = handlers, False
     try:
         assert run(cell, "'top'") == ""
         assert capsys.readouterr().err == ""
         assert ((tmp_path / "log.txt").read_text(), buffer.getvalue()) == ("careful 1\n", "careful 1\n")
-        assert cell.good("library.warning('mine')") == "mine\n"
+        assert cell.good("library.warning('mine')") == "printed mine\nmine\n"
     finally:
         handlers[-1].close()
         library.handlers[:], library.propagate = [], True
-    assert "some.library: careful 1" in cell.good("%resonate logs a")
+    told = cell.good("%resonate logs a")
+    assert ("some.library: careful 1" in told, "printed" in told) == (True, False)
 
 
 def test_records_that_cannot_be_read_do_no_harm(cell, monkeypatch):
