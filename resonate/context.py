@@ -7,6 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextvars import ContextVar
 from inspect import isfunction
 from typing import TYPE_CHECKING, Any, overload
 
@@ -58,13 +59,14 @@ class Context:
     41
     """
 
-    __slots__ = ("_child_prefix", "_children", "_cid", "_dependencies", "_info", "_log_level", "_registry", "id")
+    __slots__ = ("_child_prefix", "_children", "_cid", "_dependencies", "_info", "_log_level", "_registry", "id", "run_id")
 
     def __init__(
         self, id: str, info: Info | Callable[[], Info], registry: Registry, dependencies: Dependencies, *, cid: str = "",
-        log_level: int = logging.NOTSET, separator: str = ".",
+        run_id: str = "", log_level: int = logging.NOTSET, separator: str = ".",
     ) -> None:  # fmt: skip
         self.id = id
+        self.run_id = run_id or cid or id  # of the outermost run, as observers see it; `cid` is the run whose lease is held
         self._child_prefix = f"{id}." if separator == "." or separator in id else f"{id}{separator}"
         self._cid = cid or id
         self._log_level = log_level
@@ -197,6 +199,28 @@ class Context:
 
     def _recorded(self, name: str, func: Callable[..., Any], *args: Any, **kwargs: Any) -> LFC[Any]:
         return LFC(self._next_id(), "run", name, func, args, kwargs, _ONE_ATTEMPT)
+
+
+RUNNING: ContextVar[Context | None] = ContextVar("resonate_context", default=None)
+"""The execution whose code runs: set once in the variables of each execution, so it costs nothing while that goes on."""
+
+
+def current_context() -> Context | None:
+    """The context of the durable function that runs here, None outside of one: for code that was not handed it, such as a log filter.
+
+    Its `id` is the call's promise, its `run_id` the outermost run. What copies the variables of `contextvars` (tasks, `asyncio.to_thread`)
+    keeps it; a thread that a function starts by itself has none.
+
+    >>> from resonate import Resonate
+    >>> from resonate.context import current_context
+    >>> resonate = Resonate()
+    >>> @resonate.register
+    ... def who(ctx):
+    ...     return current_context().id
+    >>> resonate.run("who-1", who), current_context()
+    ('who-1', None)
+    """
+    return RUNNING.get()
 
 
 _ONE_ATTEMPT = Options(retry_policy=Options().policy_for(Context.typesafe))

@@ -309,7 +309,7 @@ class Runtime:
             elif isinstance(action, Stuck):
                 computation.stuck(self._steps.encode_error(action.error))
             elif isinstance(action, Warn):
-                self._steps.warn(run.id, action.node.id, action.text)
+                self._steps.warn(run.id, action.node.id, action.text, computation.origin)
             elif isinstance(action, GiveBack):
                 self._store.post(DropTask(action.lease.task, action.lease.counter), _unheard)
             elif isinstance(action, Done):
@@ -389,7 +389,7 @@ class Runtime:
             self._timers.after(0.0, lambda: self._work_off([]))
             return
         if run is not None:
-            self._steps.warn(run_id, run_id, str(error))
+            self._steps.warn(run_id, run_id, str(error), run.computation.origin)
         self._fail_handles(run_id, error)
 
     def _lose_interest(self, run: Run) -> None:
@@ -432,7 +432,7 @@ class Runtime:
         event = RunHalted(run.computation.origin, run.id, time.time(), str(error))
         self._halted[run.id] = (event, error, lease)
         self._observers.publish(event)
-        self._steps.warn(run.id, run.id, str(error))
+        self._steps.warn(run.id, run.id, str(error), run.computation.origin)
         self._fail_handles(run.id, error)
         self._timers.after(STOPPED_RUN_PAUSE_S, lambda: self._offer_again(run.id))
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
+import math
 import re
 import threading
 import time
@@ -21,7 +22,7 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from resonate.computation import NO_VALUE, Call, Computation, Node, Step
-from resonate.context import Context, Info
+from resonate.context import RUNNING, Context, Info
 from resonate.coroutine import LFC, LFI, RFC, RFI, Command, Promise
 from resonate.dependencies import Dependencies
 from resonate.encoders import DEFAULT, DefaultEncoder, encode_call, encode_error, encoder_for
@@ -104,9 +105,21 @@ class Steps:
         """A raised error as the value of a rejected promise."""
         return encode_error(error, self._encoder)
 
-    def warn(self, run_id: str, promise_id: str, text: str) -> None:
+    def warn(self, run_id: str, promise_id: str, text: str, origin: str = "") -> None:
         """Say something about an execution in its own log."""
-        ContextLogger(run_id, promise_id, self._log_level).warning("%s", text)
+        self._tell(self._speaker(run_id, promise_id, origin), logging.WARNING, "%s", text)
+
+    def _speaker(self, run_id: str, promise_id: str, origin: str = "") -> Context:
+        """An execution of which no attempt runs."""
+        return Context(promise_id, _NO_ATTEMPT, self._registry, self._dependencies, cid=run_id, run_id=origin)
+
+    def _tell(self, about: Context, level: int, text: str, *values: Any) -> None:
+        """As if the execution itself had said so: whoever sorts records by `current_context` finds where this one belongs."""
+        token = RUNNING.set(about)
+        try:
+            ContextLogger(about._cid, about.id, self._log_level).log(level, text, *values)
+        finally:
+            RUNNING.reset(token)
 
     # ---- calling and continuing ----------------------------------------------------------------------------------------------------
 
@@ -116,9 +129,11 @@ class Steps:
         assert command.func is not None
         info = partial(_info_of, run_id, node, node.attempt)
         context = Context(
-            node.id, info, self._registry, self._dependencies, cid=run_id, log_level=self._log_level, separator=self._separator()
-        )
+            node.id, info, self._registry, self._dependencies, cid=run_id, run_id=origin, log_level=self._log_level,
+            separator=self._separator(),
+        )  # fmt: skip
         frame = node.frame = Frame(context, variables.copy())
+        frame.variables.run(RUNNING.set, context)
         if self._observers:
             limit = self._attempts_limit(command, frame)
             self._observers.publish(AttemptStarted(origin, node.id, time.time(), node.attempt, limit))
@@ -339,9 +354,9 @@ class Steps:
         if is_enabled(self._log_level, level) and node.command is not None:
             given = fingerprint(node.command.args, node.command.kwargs)[:LOGGED_VALUE_LIMIT]
             shown = [each[:LOGGED_VALUE_LIMIT] if type(each) is str else short_text(each, LOGGED_VALUE_LIMIT) for each in values]
-            ContextLogger(run_id, node.id, self._log_level).log(
-                level, f"%s(%s), attempt %s, {text}", node.command.name, given, node.attempt, *shown
-            )
+            frame = node.frame  # None once somebody else has settled it
+            about = self._speaker(run_id, node.id) if frame is None else frame.context
+            self._tell(about, level, f"%s(%s), attempt %s, {text}", node.command.name, given, node.attempt, *shown)
 
 
 async def _first_part(frame: Frame) -> tuple[bool, Any]:
@@ -383,6 +398,10 @@ _INSTEAD = (
     "Write `await ctx.sleep(1.0)` for asyncio.sleep; for asyncio.gather begin each call, `p = await ctx.begin_run(f, x)`, and then "
     "`await p`; put other asynchronous code into an `async def` of its own and call it by `await ctx.run(f, x)`."
 )
+
+
+_NO_ATTEMPT = Info(0, None, {}, math.inf, 0)
+"""Of an execution that is spoken of while no attempt at it runs."""
 
 
 def _info_of(run_id: str, node: Node, attempt: int) -> Info:

@@ -23,6 +23,7 @@ if getattr(resonate, "__distribution__", None) != "resonate-notebook":
 from IPython.core.interactiveshell import InteractiveShell
 
 from resonate_notebook.arguments import Mistake
+from resonate_notebook.reading import logs
 from resonate_notebook.runs import Run
 from resonate_notebook.verbs import (
     attach,
@@ -56,6 +57,7 @@ __all__ = [
     "export",
     "functions",
     "load_ipython_extension",
+    "logs",
     "prune",
     "ps",
     "register",

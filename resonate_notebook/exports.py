@@ -121,11 +121,12 @@ def _run(session: Session, id: str | None, target: Path) -> tuple[Followed, bool
 def _picture(follower: Follower, followed: Followed, kind: str) -> bytes:
     model, stable, now = followed.model, follower.settings.stable, time.time()
     values = _values(follower, followed) if kind in {"json", "html"} else {}
+    lines = follower.lines.of(model.run_id)
     draw: dict[str, Callable[[], str]] = {
         "dot": lambda: render_dot(model, now, stable=stable),
         "mmd": lambda: render_mermaid(model, now, stable=stable),
-        "json": lambda: render_json(model, now, values=values, stable=stable),
-        "html": lambda: render_html(model, now, values=values, stable=stable),
+        "json": lambda: render_json(model, now, values=values, lines=lines, stable=stable),
+        "html": lambda: render_html(model, now, values=values, lines=lines, stable=stable),
         "svg": lambda: render_svg(model, now, stable) + "\n",
     }
     with follower.lock:

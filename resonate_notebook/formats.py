@@ -9,10 +9,11 @@ from __future__ import annotations
 import datetime
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from resonate_notebook.layout import Item, choose, fold, rows
+from resonate_notebook.lines import Line, clock, speaker
 from resonate_notebook.model import STATES, Node, RunModel
 from resonate_notebook.svg import COLOURS, EDGE, TEXT, render_svg
 from resonate_notebook.text import call_text, counted, cut, duration, left_out, more_text, note_text, said, took_text, visible
@@ -127,7 +128,12 @@ def _sound(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _json_node(node: Node, values: Mapping[str, str], *, stable: bool) -> dict[str, Any]:
+def _json_line(line: Line, *, stable: bool) -> dict[str, Any]:
+    at = {} if stable else {"at": _moment(line.at)}
+    return {**at, "attempt": line.attempt, "stream": _sound(line.stream), "text": line.text}
+
+
+def _json_node(node: Node, values: Mapping[str, str], log: Sequence[Line], *, stable: bool) -> dict[str, Any]:
     times = {"created": node.created_at, "began": node.began_at, "ended": node.ended_at, "due": node.due_at}
     return {
         "id": _sound(node.id), "parent": None if node.parent is None else _sound(node.parent.id), "function": _sound(node.name),
@@ -135,18 +141,27 @@ def _json_node(node: Node, values: Mapping[str, str], *, stable: bool) -> dict[s
         "arguments": [{"name": _sound(name), "text": _sound(text)} for name, text in node.arguments],
         "value": values.get(node.id), "error": _sound(node.error) or None, "caught": node.caught, "attempts": node.attempt,
         "attempts_limit": node.limit, **({} if stable else {key: _moment(at) for key, at in times.items()}),
+        **({"log": [_json_line(line, stable=stable) for line in log]} if log else {}),
     }  # fmt: skip
 
 
-def render_json(model: RunModel, now_s: float, *, values: Mapping[str, str] | None = None, stable: bool = False) -> str:
-    """The run and all of its calls, parents first. `values` has texts of values by promise; times are in UTC, and missing if `stable`."""
+def render_json(
+    model: RunModel, now_s: float, *, values: Mapping[str, str] | None = None, lines: Sequence[Line] = (), stable: bool = False
+) -> str:
+    """The run and all of its calls, parents first; times are in UTC, and missing if `stable`.
+
+    `values` has texts of values by promise, `lines` what the calls have printed and logged.
+    """
     known = values or {}
+    logs: dict[str, list[Line]] = {}
+    for line in lines:
+        logs.setdefault(line.id, []).append(line)
     run = {
         "id": _sound(model.run_id), "where": _sound(model.where_label), "state": model.state, "settled": model.settled,
         "counts": {state: count for state, count in model.counts.items() if count},
         **({} if stable else {"seen": _moment(now_s)}),
     }  # fmt: skip
-    calls = [_json_node(node, known, stable=stable) for node in model.nodes]
+    calls = [_json_node(node, known, logs.get(node.id, ()), stable=stable) for node in model.nodes]
     return json.dumps({"run": run, "calls": calls}, indent=1, ensure_ascii=True) + "\n"
 
 
@@ -161,6 +176,7 @@ th, td { text-align: left; vertical-align: top; padding: .25rem .75rem .25rem 0;
 td { overflow-wrap: anywhere; }
 td:first-child, td:nth-child(4) { white-space: nowrap; }
 td:first-child, td:nth-child(2) { font-family: ui-monospace, monospace; }
+.log td { white-space: nowrap; } .log td:last-child { white-space: pre-wrap; font-family: ui-monospace, monospace; }
 """
 
 
@@ -175,8 +191,28 @@ def _table_row(model: RunModel, node: Node, now_s: float, value: str, *, stable:
     return f"<tr>{''.join(map(_cell, [*texts, '' if took is None else duration(took), outcome]))}</tr>"
 
 
-def render_html(model: RunModel, now_s: float, *, values: Mapping[str, str] | None = None, stable: bool = False) -> str:
-    """A page that stands alone: the picture and a table of all calls. It runs no script and loads nothing, and says so to the browser."""
+def _log_table(model: RunModel, lines: Sequence[Line], *, stable: bool) -> list[str]:
+    """What the calls have printed and logged, in the order of time, or of the calls if `stable`."""
+    if not lines:
+        return []
+    order = {node.id: node.index for node in model.nodes} if stable else {}
+    heads = ["call", *([] if stable else ["time"]), "stream", "text"]
+    rows = []
+    for line in sorted(lines, key=lambda line: order.get(line.id, 0)):
+        node = model.node(line.id)
+        who, when = speaker(line, node.name if node is not None else ""), [] if stable else [clock(line.at)]
+        rows.append(f"<tr>{''.join(map(_cell, [who, *when, line.stream, line.text]))}</tr>")
+    head = f"<thead><tr>{''.join(f'<th scope="col">{name}</th>' for name in heads)}</tr></thead>"
+    return ['<table class="log"><caption>Log</caption>', head, "<tbody>", *rows, "</tbody></table>"]
+
+
+def render_html(
+    model: RunModel, now_s: float, *, values: Mapping[str, str] | None = None, lines: Sequence[Line] = (), stable: bool = False
+) -> str:
+    """A page that stands alone: the picture, a table of all calls, and what they have printed and logged.
+
+    It runs no script and loads nothing, and says so to the browser.
+    """
     known = values or {}
     title = html.escape(visible(model.summary()))
     nodes = model.nodes[:PAGE_ROWS_MAX]
@@ -190,5 +226,6 @@ def render_html(model: RunModel, now_s: float, *, values: Mapping[str, str] | No
         render_svg(model, now_s, stable),
         f"<table><caption>{title}</caption>", f"<thead><tr>{heads}</tr></thead>", "<tbody>",
         *(_table_row(model, node, now_s, known.get(node.id, ""), stable=stable) for node in nodes),
-        "</tbody></table>", *((f"<p>… {rest:,} more calls</p>",) if rest else ()), "</main>", "</body>", "</html>", "",
+        "</tbody></table>", *((f"<p>… {rest:,} more calls</p>",) if rest else ()), *_log_table(model, lines, stable=stable),
+        "</main>", "</body>", "</html>", "",
     ))  # fmt: skip

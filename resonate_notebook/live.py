@@ -33,6 +33,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from resonate import Resonate
 from resonate.events import Event
+from resonate_notebook.lines import Lines, cut_line
 from resonate_notebook.model import RunModel
 from resonate_notebook.svg import render_svg
 from resonate_notebook.text import render_text
@@ -47,6 +48,10 @@ TICK_INTERVAL_S: Final = 2.0
 TROUBLE_PAUSE_S: Final = 1.0
 STAY_WAIT_S: Final = 2.0
 """How long the end of a run waits for the page to say that it keeps the view."""
+LOG_INTERVAL_S: Final = 0.5
+LOG_LINES_MAX: Final = 100
+"""Lines of a call that its panel shows, the last ones."""
+LOG_LINE_LIMIT: Final = 300
 CLOSE_LIMIT_S: Final = 1.5
 FINISHED_RUNS_MAX: Final = 200
 CATCH_UP_LIMIT_S: Final = 1.0
@@ -62,6 +67,8 @@ class Settings:
 
     render: str = "auto"
     stable: bool = False
+    output: str = "node"
+    """Where prints and logs of durable functions go: to their node, or as ever into some cell."""
 
 
 @dataclass(slots=True, eq=False)
@@ -89,6 +96,8 @@ class Followed:
     changed: bool = True
     owed: bool = False
     """A kernel that nobody watches launched it with the magic and shows it when it is waited for."""
+    tailed: int = 0
+    """Up to which mark cells that waited have shown its lines."""
 
 
 class Follower:
@@ -104,6 +113,7 @@ class Follower:
         self._answer = answer
         self.lock = threading.RLock()
         self.runs: dict[str, Followed] = {}
+        self.lines = Lines()
         self.busy = False
         self.trouble = ""
         self._closed = False
@@ -148,6 +158,7 @@ class Follower:
         finished = [run_id for run_id, followed in self.runs.items() if followed.model.settled and not followed.displays]
         for run_id in finished[: max(0, len(finished) - FINISHED_RUNS_MAX)]:
             del self.runs[run_id]
+            self.lines.forget(run_id)
 
     def follow(self, run_id: str) -> Followed | None:
         """The run with this id, from a snapshot of the store where it is not followed yet; None when there is no such run."""
@@ -285,9 +296,25 @@ class Follower:
                     sends.append((widget, batch))
                 elif not model.settled and now_s - widget.sent_at >= TICK_INTERVAL_S:
                     sends.append((widget, {"kind": "tick", "now": now_ms}))
+        sends += [(widget, log) for widget in listening if (log := self._log(followed, widget, now_s))]
         for widget, message in sends:
             widget.sent_at = now_s
             widget.send(message)
+
+    def _log(self, followed: Followed, widget: GraphWidget, now_s: float) -> dict[str, Any] | None:
+        """What the call whose panel is open has said since the page was told last; None when that is nothing."""
+        if not widget.watched or now_s - widget.logged_at < LOG_INTERVAL_S:
+            return None
+        model, call = followed.model, widget.watched
+        new = self.lines.of(model.run_id, call, after=widget.logged_to)
+        if not new:
+            return None
+        widget.logged_to, widget.logged_at = max(line.changed for line in new), now_s
+        lines = [
+            [line.number, model.relative_ms(line.at), line.attempt, line.stream, cut_line(line.text, LOG_LINE_LIMIT)]
+            for line in new[-LOG_LINES_MAX:]
+        ]
+        return {"kind": "log", "id": call, "lines": lines, "total": self.lines.total(model.run_id, call)}
 
     def _flush_displays(self, followed: Followed, now_s: float, *, was_changed: bool) -> None:
         ended = followed.model.settled and not was_changed  # One quiet interval: what came with the end is in the picture.
@@ -353,7 +380,10 @@ class Follower:
                 widget.wants_snapshot = True
             case "detach":
                 widget.detached = True
+            case "closed":
+                widget.watched = ""
             case "detail":
+                widget.watched, widget.logged_to, widget.logged_at = str(message.get("id", "")), 0, 0.0
                 self._outbox.append((widget, self._detail(self, followed, str(message.get("id", "")))))
             case "resolve" | "reject" | "cancel":
                 self._outbox.append((widget, self._answer(self, followed, message)))

@@ -20,11 +20,11 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 
 from resonate.coroutine import plain_function
 from resonate.errors import ResonateError
-from resonate_notebook import exports, runs, session, verbs
+from resonate_notebook import exports, reading, runs, session, verbs
 from resonate_notebook.arguments import Line, Mistake, Word, read_arguments, suggest
 
-NUMBERS: Final = frozenset({"--version", "--port", "--timeout"})
-WHOLE: Final = frozenset({"--version", "--port"})
+NUMBERS: Final = frozenset({"--version", "--port", "--timeout", "--last"})
+WHOLE: Final = frozenset({"--version", "--port", "--last"})
 CALLS: Final = frozenset({"run", "begin_run", "rpc", "begin_rpc", "detached", "lfc", "lfi", "rfc", "rfi"})
 
 
@@ -74,11 +74,21 @@ VERBS: Final = {
     "attach": Verb("attach ID", 'attach("demo.1")', verbs.attach),
     "ps": Verb("ps", "ps()", verbs.ps),
     "tree": Verb("tree ID", 'tree("demo.1")', verbs.tree),
+    "logs": Verb(
+        "logs ID [--last N] [--level L]",
+        'logs("demo.1", last=20, level="warning")',
+        reading.logs,
+        {"--last N": "the last N lines", "--level L": "logs of this level or above: debug, info, warning, error, critical"},
+    ),
     "wait": Verb(
-        "wait ID [--timeout S] [--until waiting]",
+        "wait ID [--timeout S] [--until waiting] [--logs]",
         'wait("demo.1", timeout=60)',
         verbs.wait,
-        {"--timeout S": "stop waiting after S seconds", "--until waiting": "until the run waits for a person, or has ended"},
+        {
+            "--timeout S": "stop waiting after S seconds",
+            "--until waiting": "until the run waits for a person, or has ended",
+            "--logs": "show what its calls print and log as it comes",
+        },
     ),
     "resolve": Verb("resolve ID [VALUE]", 'resolve("demo.1.31", {"ok": True})', verbs.resolve),
     "reject": Verb("reject ID [VALUE]", 'reject("demo.1.31", "too few rows")', verbs.reject),
@@ -97,7 +107,9 @@ VERBS: Final = {
         {"--force": "write over a file that no export has written"},
     ),
     "doctor": Verb("doctor [URL]", "doctor()", verbs.doctor),
-    "config": Verb("config [render=auto|widget|svg|text|off] [stable=1]", 'config(render="text", stable=True)', verbs.config),
+    "config": Verb(
+        "config [render=auto|widget|svg|text|off] [stable=1] [output=node|cell]", 'config(render="text", stable=True)', verbs.config
+    ),
 }
 
 
@@ -298,11 +310,18 @@ class ResonateMagics(Magics):
         run = verbs.attach(run_id)
         return run.launched(repr(run))
 
+    def _logs(self, request: Request) -> None:
+        call_id = request.take("id", "the id of a run or a call")
+        request.nothing_more()
+        given = {name.removeprefix("--"): value for name, value in request.options.items()}
+        runs.say(reading.logs(call_id, **given))
+
     def _wait(self, request: Request) -> Any:
         run_id = request.take("id", "an id")
         request.nothing_more()
         try:
-            answer = verbs.wait(run_id, request.options.get("--timeout"), request.options.get("--until", "end"))
+            until, logs = request.options.get("--until", "end"), "--logs" in request.options
+            answer = verbs.wait(run_id, request.options.get("--timeout"), until, logs=logs)
             return self._answer(answer) if isinstance(answer, verbs.Told) else answer
         except runs.StillRunning:
             raise
@@ -427,8 +446,8 @@ def _candidates(shell: InteractiveShell, words: list[str], word: str, token: str
         return list(verbs.WHERES) if index == 1 else []
     if verb == "config":
         key = word.partition("=")[0]
-        values = {"render": list(session.RENDERS), "stable": ["1", "0"]}
-        return values.get(key, []) if "=" in word else ["render=", "stable="]
+        values = {**{name: list(each) for name, each in verbs.CHOICES.items()}, "stable": ["1", "0"]}
+        return values.get(key, []) if "=" in word else [f"{name}=" for name in values]
     now = session.current()
     now.follower.pump()
     with now.follower.lock:
@@ -442,7 +461,7 @@ def _candidates(shell: InteractiveShell, words: list[str], word: str, token: str
             return file_names(word, token)
         case "export", 2:
             return options * (not word) + [run_id for run_id, _ in known] * (not words[1].endswith(".py"))
-        case (("run" | "attach" | "tree" | "wait"), 1):
+        case (("run" | "attach" | "tree" | "logs" | "wait"), 1):
             return [run_id for run_id, _ in known]
         case "retry", 1:
             return [run_id for run_id, followed in known if followed.model.settled]

@@ -13,8 +13,8 @@ from resonate.registry import Registry
 if TYPE_CHECKING:
     from resonate.server import DevelopmentServer
 
-QUIET: Final = "CRITICAL"
-"""What becomes of calls is drawn; lines of a log would land in random cells."""
+LOG_LEVEL: Final = "INFO"
+"""What functions say by `ctx.logger` from this level on is kept with their calls."""
 REACH_LIMIT_S: Final = 3.0
 FOUND_LIMIT_S: Final = 0.5
 DEV_PORT: Final = 8001
@@ -45,11 +45,11 @@ def open_place(place: Place, registry: Registry) -> Connection:
         return Connection(_remote(place.url, place, registry, REACH_LIMIT_S))
     if place.kind == "dev":
         return _development(place, registry)
-    return Connection(Resonate.local(path=place.path, durability=place.durability, registry=registry, log_level=QUIET))
+    return Connection(Resonate.local(path=place.path, durability=place.durability, registry=registry, log_level=LOG_LEVEL))
 
 
 def _remote(url: str, place: Place, registry: Registry, limit_s: float) -> Resonate:
-    given: Any = {"host": url, "group": place.group, "registry": registry, "log_level": QUIET, "protocol": place.protocol}
+    given: Any = {"host": url, "group": place.group, "registry": registry, "log_level": LOG_LEVEL, "protocol": place.protocol}
     if urlsplit(url).port is not None:
         given["store_port"] = urlsplit(url).port  # what was typed counts more than the environment
     client = Resonate.remote(**given)

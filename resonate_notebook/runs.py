@@ -21,6 +21,7 @@ from resonate.handle import Handle
 from resonate.protocol import TRACEBACK_HEADER
 from resonate_notebook import actions
 from resonate_notebook.arguments import Mistake
+from resonate_notebook.lines import line_text
 from resonate_notebook.live import Followed
 from resonate_notebook.model import Node
 from resonate_notebook.session import Session
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 SLICE_S: Final = 0.1
 SECOND_STOP_S: Final = 2.0
 LINE_INTERVAL_S: Final = 1.0
+TAIL_LINES_MAX: Final = 200
+"""Lines that a waiting cell shows at a time; of more the last ones."""
 PICTURE_LIMIT_S: Final = 1.0
 FRAME: Final = re.compile(r'^  File "(.+)", line (\d+), in .*$(?:\n    (?! )(.+)$)?', re.MULTILINE)
 
@@ -80,14 +83,16 @@ class Run:
         self._pay()
         return self._handle.result(0)
 
-    def wait(self, timeout: float | None = None, *, until: str = "end") -> Any:
+    def wait(self, timeout: float | None = None, *, until: str = "end", logs: bool = False) -> Any:
         """As `result`, and shows the run: live while waiting where it is not shown yet, as a still picture where nobody watches.
 
-        With `until="waiting"` it is over, and answers None, as soon as the run waits for a person (or has ended).
+        With `until="waiting"` it is over, and answers None, as soon as the run waits for a person (or has ended). With `logs` its calls'
+        prints, logs and warnings are shown as they come.
         """
         session, mode = self._session, self._session.mode()
         followed = self._followed()
-        screen = Screen(session, followed) if mode == "terminal" else None
+        tail = Tail(session, followed) if logs else None
+        screen = Screen(session, followed, tail) if mode == "terminal" else tail
         if mode in {"widget", "svg", "text"} and not followed.displays and not followed.widgets:
             self.show()
         followed.owed = followed.owed or mode == "static"
@@ -113,7 +118,7 @@ class Run:
             if self.done():
                 self._pay()
 
-    def _until_done(self, timeout: float | None, screen: Screen | None = None, needy: Followed | None = None) -> None:
+    def _until_done(self, timeout: float | None, screen: Screen | Tail | None = None, needy: Followed | None = None) -> None:
         """Waits for the end, or, with `needy`, until that run waits for a person. Interrupts: see the head of this module."""
         deadline = None if timeout is None else time.monotonic() + timeout
         stopped_at: float | None = None
@@ -224,13 +229,44 @@ class Run:
         return self._session.follower.bundle(self._followed(), "svg")
 
 
-class Screen:
-    """A terminal while a run is waited for: the tree redrawn in place, or a line now and then where that cannot be."""
+class Tail:
+    """What a run's calls print, log and warn of while it is waited for: each line once, whoever waits."""
 
     def __init__(self, session: Session, followed: Followed) -> None:
         self._session = session
         self._followed = followed
+
+    def take(self, *, all: bool = False) -> list[str]:
+        """Lines that have come since the last time; those that are still open only with `all`."""
+        followed, stable = self._followed, self._session.settings.stable
+        new = self._session.follower.lines.of(followed.model.run_id, after=followed.tailed, whole=not all)
+        if not new:
+            return []
+        followed.tailed = max(line.changed for line in new)
+        left_out = len(new) - TAIL_LINES_MAX
+        told = [f"… {left_out:,} more: `%resonate logs {followed.model.run_id}`"] if left_out > 0 else []
+        names = {line.id: followed.model.node(line.id) for line in new[-TAIL_LINES_MAX:]}
+        return told + [line_text(line, getattr(names[line.id], "name", ""), stable=stable) for line in new[-TAIL_LINES_MAX:]]
+
+    def draw(self, *, all: bool = False) -> None:
+        """Shows them in the cell that waits."""
+        lines = self.take(all=all)
+        if lines:
+            say("\n".join(lines))
+
+    def finish(self) -> None:
+        """Shows the last ones."""
+        self.draw(all=True)
+
+
+class Screen:
+    """A terminal while a run is waited for: the tree redrawn in place with its logs above, or a line now and then where that cannot be."""
+
+    def __init__(self, session: Session, followed: Followed, tail: Tail | None = None) -> None:
+        self._session = session
+        self._followed = followed
         self._in_place = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and "NO_COLOR" not in os.environ
+        self._tail = tail or (Tail(session, followed) if self._in_place else None)
         self._drawn_lines = 0
         self._said = ""
         self._said_at = time.monotonic()
@@ -241,7 +277,10 @@ class Screen:
             size = shutil.get_terminal_size()
             text = self._session.follower.text(self._followed, size.columns - 1, colour=True, rows_max=max(3, size.lines - 8))
             self._write("\n".join(text.split("\n")[: size.lines - 1]))
-        elif not self._session.settings.stable and time.monotonic() - self._said_at >= LINE_INTERVAL_S:
+            return
+        if self._tail is not None:
+            self._tail.draw()
+        if not self._session.settings.stable and time.monotonic() - self._said_at >= LINE_INTERVAL_S:
             summary = self._followed.model.summary()
             if summary != self._said:
                 say(summary)
@@ -250,13 +289,16 @@ class Screen:
     def finish(self) -> None:
         """Leaves the whole tree on the screen."""
         if self._in_place:
-            self._write(self._session.follower.text(self._followed, terminal_width(), colour=True))
+            self._write(self._session.follower.text(self._followed, terminal_width(), colour=True), all=True)
         else:
+            if self._tail is not None:
+                self._tail.finish()
             say(self._session.follower.text(self._followed, terminal_width()))
 
-    def _write(self, text: str) -> None:
+    def _write(self, text: str, *, all: bool = False) -> None:
         back = f"\x1b[{self._drawn_lines}F\x1b[J" if self._drawn_lines else ""
-        sys.stdout.write(f"{back}{text}\n")
+        above = "".join(f"{line}\n" for line in self._tail.take(all=all)) if self._tail is not None else ""
+        sys.stdout.write(f"{back}{above}{text}\n")
         sys.stdout.flush()
         self._drawn_lines = text.count("\n") + 1
 

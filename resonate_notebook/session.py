@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 from IPython.core.getipython import get_ipython
 
 from resonate import Resonate
+from resonate.context import Context
 from resonate.registry import Registry
 from resonate_notebook import actions
+from resonate_notebook.lines import Lines
 from resonate_notebook.live import Follower, Settings, choose_mode
+from resonate_notebook.output import Output
 from resonate_notebook.places import Place, open_place
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 UNFINISHED_SHOWN_MAX: Final = 100
 RENDERS: Final = ("auto", "widget", "svg", "text", "off")
+OUTPUTS: Final = ("node", "cell")
 
 
 class Session:
@@ -36,6 +40,7 @@ class Session:
         """The development server that was started here."""
         self._begin(open_place(self.connected_to, Registry()).client)
         self.shell = get_ipython()
+        self.output = Output(self._lines_of, self.place, self.shell)
         self.cells = 0  # How many have begun; `execution_count` stands still where a client stores no history, as nbval's.
         if self.shell is not None:
             self.shell.events.register("pre_run_cell", self._cell_begins)
@@ -64,6 +69,12 @@ class Session:
             for run_id in list(self.client.unfinished())[-UNFINISHED_SHOWN_MAX:]:
                 self.follower.follow(run_id)
         return ended
+
+    def _lines_of(self, context: Context) -> Lines | None:
+        """Where the prints and logs of this durable function are kept; None where they go as Python puts them."""
+        # The registry tells our client's functions from those of a client that somebody has made beside it.
+        is_ours = self.settings.output == "node" and context._registry is self.client.registry
+        return self.follower.lines if is_ours else None
 
     def _cell_begins(self, _info: object = None) -> None:
         self.cells += 1
@@ -96,6 +107,7 @@ class Session:
                     self.shell.events.unregister(event, callback)
         self.follower.close()
         self.client.stop()
+        self.output.close()
         if self.server is not None:
             self.server.stop()
 

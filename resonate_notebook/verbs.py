@@ -24,11 +24,12 @@ from resonate_notebook.live import Followed
 from resonate_notebook.model import SETTLED
 from resonate_notebook.places import DEV_PORT, Place, told
 from resonate_notebook.runs import Run
-from resonate_notebook.session import RENDERS, Session, current
+from resonate_notebook.session import OUTPUTS, RENDERS, Session, current
 from resonate_notebook.text import duration
 
 CONTEXT_NAMES: Final = ("ctx", "context")
 WAITS: Final = ("end", "waiting")
+CHOICES: Final = {"render": RENDERS, "output": OUTPUTS}
 NEW_IDS_MAX: Final = 10_000
 DURABILITIES: Final = ("full", "fast")
 LISTED_IDS_MAX: Final = 6
@@ -166,15 +167,18 @@ def config(**settings: Any) -> Told:
     `render` is how: `auto` decides by who runs the cell (a live graph in a page, text in a terminal, still pictures where nobody
     watches, as under nbclient and nbval). The environment variable RESONATE_NOTEBOOK_RENDER sets it from outside.
     `stable` leaves out times and whatever else differs from one execution to the next, so that nbval passes byte for byte.
+    `output` is where prints, log records and warnings of durable functions go: `node` keeps them with their call, where the panel and
+    `%resonate logs` show them; with `cell` they go where Python puts them, which is some cell.
 
         %resonate config render=text stable=1
     """
     now = current().settings
     checked: dict[str, Any] = {}
     for key, value in settings.items():
-        if key == "render":
-            if str(value) not in RENDERS:
-                raise Mistake(f"`render` is one of {', '.join(RENDERS)}.{suggest(str(value), RENDERS)}", "value:render")
+        if key in CHOICES:
+            if str(value) not in CHOICES[key]:
+                told = f"`{key}` is one of {', '.join(CHOICES[key])}.{suggest(str(value), CHOICES[key])}"
+                raise Mistake(told, f"value:{key}")
             checked[key] = str(value)
         elif key == "stable":
             words = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
@@ -182,10 +186,11 @@ def config(**settings: Any) -> Told:
                 raise Mistake("`stable` is 1 or 0.", "value:stable")
             checked[key] = words[str(value).lower()]
         else:
-            raise Mistake(f"There is no setting `{key}`.{suggest(key, ['render', 'stable'])} Known: render, stable.", f"key:{key}")
+            known = [*CHOICES, "stable"]
+            raise Mistake(f"There is no setting `{key}`.{suggest(key, known)} Known: {', '.join(known)}.", f"key:{key}")
     for key, value in checked.items():
         setattr(now, key, value)
-    return Told(f"render={now.render} · stable={int(now.stable)}")
+    return Told(f"render={now.render} · stable={int(now.stable)} · output={now.output}")
 
 
 # ---- functions ---------------------------------------------------------------------------------------------------------------
@@ -500,18 +505,19 @@ def tree(id: str) -> Told:
     return Told(session.follower.text(followed))
 
 
-def wait(id: str, timeout: float | None = None, until: str = "end") -> Any:
+def wait(id: str, timeout: float | None = None, until: str = "end", *, logs: bool = False) -> Any:
     """Wait until a run has ended, for its result or its error.
 
     Stop (Ctrl-C, or the stop button) detaches and the run goes on; a second stop within 2 s cancels it. `--timeout` is in seconds.
-    `--until waiting` is over as soon as the run waits for a person, and says for what.
+    `--until waiting` is over as soon as the run waits for a person, and says for what. `--logs` shows what its calls print, log and warn
+    of as it comes; a terminal does so anyway where it draws the tree in place.
 
         rows = %resonate wait demo.1 --timeout 60
     """
     if until not in WAITS:
         raise Mistake(f"`until` is one of {', '.join(WAITS)}.{suggest(until, WAITS)}", "option:--until")
     taken = attach(id)
-    result = taken.wait(timeout, until=until)
+    result = taken.wait(timeout, until=until, logs=logs)
     if until == "waiting" and not taken.done():
         names = [node.id for node in taken.nodes() if node.state == "waiting"]
         return Told(f"{id} waits for you: {', '.join(names)}. `%resonate resolve {names[0]} VALUE` answers.")

@@ -49,6 +49,11 @@ class GraphWidget(anywidget.AnyWidget):
         self.greeted = False  # The page has said hello: it hears us.
         self.wants_snapshot = False
         self.detached = False
+        self.watched = ""
+        """The call whose panel is open."""
+        self.logged_to = 0
+        """Up to which mark its log has been sent, and when (monotonic)."""
+        self.logged_at = 0.0
         self.sent_at = 0.0
         self._unasked_pause_s = UNASKED_FIRST_S
         self._unasked_at = time.monotonic() + UNASKED_FIRST_S

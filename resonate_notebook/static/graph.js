@@ -103,6 +103,7 @@ class Widget {
     else if (message.kind === "ops") { if (!this.run.apply(message)) this.askSnapshot(); }
     else if (message.kind === "tick") this.run.heard(message.now);
     else if (message.kind === "detail") this.takeDetail(message);
+    else if (message.kind === "log") { if (this.panel?.id === message.id) this.panel.takeLog(message); }
     else if (message.kind === "reply") this.takeReply(message);
     else if (message.kind === "final") this.prepareToStay();
     this.schedule();
@@ -277,7 +278,10 @@ class Widget {
   }
   updatePanel() {
     const node = this.run.byId.get(this.selected);
-    if (this.panel && this.panel.id !== node?.id) { this.panel.element.remove(); this.panel = null; }
+    if (this.panel && this.panel.id !== node?.id) {
+      this.panel.element.remove(); this.panel = null;
+      if (!node) this.send({ kind: "closed" });
+    }
     if (node && !this.panel) this.body.append((this.panel = new Panel(this, node)).element);
     this.panel?.draw();
   }

@@ -1,11 +1,12 @@
-/* Panel: everything about the selected call, and the form of a promise that waits for a person. */
+/* Panel: everything about the selected call, what it prints and logs, and the form of a promise that waits for a person. */
 
 import { draw, isNew, make, makeButton, put, visible } from "./document.js";
 import { COUNTS_DOWN, icon, SETTLED, sign, STATES } from "./states.js";
-import { clockTime } from "./formats.js";
+import { clockTime, count } from "./formats.js";
 import { errorOf } from "./parts.js";
 
-const DETAIL_MS = 5000;
+const DETAIL_MS = 5000, LOG_LINES = 100;
+const LOG_TONES = { warning: "warn", "log warning": "warn", "log error": "bad", "log critical": "bad" };
 
 const FORMS = {
   resolve: { label: "Value", send: "Resolve", other: "Reject…", opens: "reject", state: "waiting",
@@ -21,6 +22,9 @@ const pairList = pairs => make("dl", "rg-pairs", ...pairs.flatMap(([name, text])
 export class Panel {
   constructor(widget, node) {
     Object.assign(this, { widget, id: node.id, told: null, mode: "resolve" });      // told: the kernel's answer
+    Object.assign(this, { lines: new Map(), earlier: make("p", "rg-quiet"), list: make("div", "rg-code rg-lines") });
+    put(this.list, { role: "log", "aria-label": "log", "aria-live": "off", tabindex: "0" });
+    this.log = put(section("Log", this.earlier, this.list), { shown: false });
     Object.assign(this, { pill: make("span"), live: make("span", "rg-took"), form: make("div", "rg-section rg-form") });
     this.close = put(makeButton("rg-close", sign("close"), () => widget.select(null)), { "aria-label": "close details" });
     const copy = makeButton("rg-button rg-small", "Copy id", () => {
@@ -30,7 +34,7 @@ export class Panel {
     this.element = put(make("aside", "rg-panel",
       make("div", "rg-panel-head", make("div", "rg-panel-line", this.pill, this.live, this.close), make("h3", "", node.name),
         make("div", "rg-panel-id", make("span", "rg-mono", visible(node.id)), copy)),
-      this.form, this.answer, this.facts = make("div")), { "aria-label": "details" });
+      this.form, this.answer, this.facts = make("div"), this.log, this.more = make("div")), { "aria-label": "details" });
     this.element.addEventListener("keydown", event => {
       if (event.key === "Escape") { event.stopPropagation(); widget.select(null); }
     });
@@ -47,7 +51,7 @@ export class Panel {
     const shown = `${stamp} ${node.caught} ${Boolean(this.unheard)}`;
     if (this.drawn === shown && this.drawnFrom === this.told) return;
     Object.assign(this, { drawn: shown, drawnFrom: this.told });
-    this.facts.replaceChildren(...this.sections(node));
+    this.facts.replaceChildren(...this.sections(node)); this.more.replaceChildren(...this.others(node));
   }
   ask(node) {
     const { widget } = this;
@@ -87,6 +91,29 @@ export class Panel {
       if (tone === "bad") this.sent = this.go.disabled = false;
     });
   }
+  /* The kernel sends new lines, and those that have grown since, of a call with many the last ones only. */
+  takeLog({ lines, total }) {
+    for (const [number, ...line] of lines) this.lines.set(number, line);
+    this.lines = new Map([...this.lines].sort(([one], [other]) => one - other).slice(-LOG_LINES));
+    const { list } = this, atEnd = list.scrollTop + list.clientHeight >= list.scrollHeight - 4, earlier = total - this.lines.size;
+    put(this.log, { shown: true });
+    put(this.earlier, { shown: earlier > 0, text: `${count(earlier)} earlier: %resonate logs ${visible(this.id)}` });
+    list.replaceChildren(...this.logRows());
+    if (atEnd) list.scrollTop = list.scrollHeight;
+  }
+  /* When and where is said once for lines that follow each other. */
+  logRows() {
+    const rows = [];
+    let said = "";
+    for (const [at, attempt, stream, text] of this.lines.values()) {
+      const parts = [clockTime(this.widget.run.info.started + at), attempt > 1 ? `attempt ${attempt}` : null, visible(stream)];
+      const head = parts.filter(part => part).join(" · "), tone = Object.hasOwn(LOG_TONES, stream) ? LOG_TONES[stream] : null;
+      if (head !== said) rows.push(put(make("div", "rg-line-head", head), { "data-tone": tone }));
+      rows.push(make("div", "rg-line", visible(text)));
+      said = head;
+    }
+    return rows;
+  }
   sections(node) {
     const { told } = this, error = told?.error || node.error, out = [];
     if (errorOf({ ...node, error })) out.push(section(node.state === "retrying" ? "Last error" : "Error",
@@ -97,12 +124,15 @@ export class Panel {
       told ? make("pre", "rg-code", visible(told.value ?? "None", true)) : make("p", "rg-quiet", this.unheard
         ? "The kernel does not answer: it is busy, or was restarted since." : "Asking the kernel…"),
       node.state === "recovered" ? make("p", "rg-quiet", "Its result came from the store. Not run again.") : null));
-    const pairs = told?.arguments ?? node.arguments, tags = Object.entries(told?.tags ?? {});
+    const pairs = told?.arguments ?? node.arguments;
     if (pairs.length) out.push(section("Arguments", pairList(pairs)));
-    out.push(section("Times", pairList(this.times(node))));
-    if (tags.length) out.push(section("Tags", make("div", "rg-tags",
-      ...tags.map(([name, value]) => make("span", "rg-tag", `${visible(name)}: ${visible(value)}`)))));
     return out;
+  }
+  /* What stands below the log. */
+  others(node) {
+    const tags = Object.entries(this.told?.tags ?? {}), times = section("Times", pairList(this.times(node)));
+    return tags.length ? [times, section("Tags", make("div", "rg-tags",
+      ...tags.map(([name, value]) => make("span", "rg-tag", `${visible(name)}: ${visible(value)}`))))] : [times];
   }
   times(node) {
     const { told } = this, at = ms => ms == null ? null : clockTime(this.widget.run.info.started + ms);

@@ -285,7 +285,7 @@ def test_the_same_call_under_the_same_id_is_the_same_run(cell):
         ("resolve demo.2 1", "demo.2", "No promise demo.2. Nothing waits for a value."),
         ("resolve demo.2 yes", "yes", "`yes` cannot be evaluated: NameError: name 'yes' is not defined. Plain text goes in quotes: 'yes'."),
         ("connect locl", "locl", "There is no `locl` to connect to. Did you mean `local`? Known: local, remote, dev."),
-        ("config rendr=svg", "rendr", "There is no setting `rendr`. Did you mean `render`? Known: render, stable."),
+        ("config rendr=svg", "rendr", "There is no setting `rendr`. Did you mean `render`? Known: render, output, stable."),
         ("config render=swg", "swg", "`render` is one of auto, widget, svg, text, off. Did you mean `svg`?"),
         ("register gate", "gate", "is a Event. Only plain functions can be registered."),
     ],
@@ -509,7 +509,7 @@ def test_finished_runs_are_forgotten_beyond_a_bound(cell, monkeypatch):
 def test_the_render_setting_may_come_from_outside(cell, monkeypatch):
     monkeypatch.setenv("RESONATE_NOTEBOOK_RENDER", "off")
     session.end()
-    assert cell.good("%resonate config") == "render=off · stable=0\n"
+    assert cell.good("%resonate config") == "render=off · stable=0 · output=node\n"
     cell.good(FUNCTIONS)
     cell.good("run = %resonate run demo.1 pipeline\nrun.result(5)")
     assert "pipeline" not in cell.good("run")

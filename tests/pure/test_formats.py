@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sample_runs import START, Story, backfill, broken, pipeline
 
 from resonate_notebook.formats import dot_text, mermaid_text, render_dot, render_html, render_json, render_mermaid
+from resonate_notebook.lines import Line, cut_line
 from resonate_notebook.model import STATES, RunModel
 from resonate_notebook.text import visible
 
@@ -72,14 +73,20 @@ class Page(html.parser.HTMLParser):
         self.texts.append(data)
 
 
+def lines_of(model: RunModel) -> list[Line]:
+    """One line of each call, which says what the call is called and what it failed with."""
+    streams, texts = ("stdout", "log error", "warning"), [cut_line(node.name + node.error) for node in model.nodes]
+    return [Line(at, at, START + at, node.id, at % 3, streams[at % 3], 0, texts[at]) for at, node in enumerate(model.nodes)]
+
+
 def check(model: RunModel) -> None:
     dot = render_dot(model, START + 300)
     assert all(DOT_LINE.fullmatch(line) for line in dot.removesuffix("\n").split("\n")), dot
     mermaid = render_mermaid(model, START + 300)
     assert all(MERMAID_LINE.fullmatch(line) for line in mermaid.removesuffix("\n").split("\n")), mermaid
-    told = json.loads(render_json(model, START + 300))
+    told = json.loads(render_json(model, START + 300, lines=lines_of(model)))
     assert [call["state"] for call in told["calls"]] == [node.state for node in model.nodes]
-    page = Page(render_html(model, START + 300))
+    page = Page(render_html(model, START + 300, lines=lines_of(model)))
     for tag, attributes in page.tags:
         assert tag in TAGS
         assert not {name for name in attributes if name.startswith("on") or name in {"src", "href", "style", "action", "srcdoc"}}
@@ -129,6 +136,27 @@ def test_what_is_stable_has_no_times():
     for render in (render_dot, render_mermaid, render_json, render_html):
         model = backfill().model()
         assert render(model, START + 300, stable=True) == render(model, START + 3_900, stable=True)
+    lines = lines_of(pipeline().model())
+    later = [line._replace(at=line.at + 3_600) for line in reversed(lines)]
+    for tell in (render_json, render_html):
+        model = pipeline().model()
+        assert tell(model, START, lines=lines, stable=True) == tell(model, START, lines=later, stable=True)
+
+
+def test_json_and_pages_have_what_the_calls_have_said():
+    """JSON has the lines with their call, a page has them all below its calls; without any, neither speaks of a log."""
+    model = pipeline().model()
+    lines = [Line(1, 1, START + 1.5, "demo.1.2", 1, "stdout", 0, "31 <rows>"), Line(2, 2, START + 2, "demo.1.2", 2, "log info", 20, "a  b")]
+    calls = {call["id"]: call for call in json.loads(render_json(model, START + 212, lines=lines))["calls"]}
+    assert calls["demo.1.2"]["log"] == [
+        {"at": "2025-06-15T15:06:41.500Z", "attempt": 1, "stream": "stdout", "text": "31 <rows>"},
+        {"at": "2025-06-15T15:06:42.000Z", "attempt": 2, "stream": "log info", "text": "a  b"},
+    ]
+    assert "log" not in calls["demo.1.1"]
+    text = render_html(model, START + 212, lines=lines)
+    assert "<td>stdout</td><td>31 &lt;rows&gt;</td>" in text
+    assert "<td>demo.1.2 clean, attempt 2</td>" in text
+    assert "Log" not in render_html(model, START + 212)
 
 
 def test_a_page_asks_for_nothing_and_says_so():
