@@ -14,7 +14,9 @@ from __future__ import annotations
 from IPython.core.interactiveshell import InteractiveShell
 
 from resonate_notebook.arguments import Mistake
+from resonate_notebook.promises import Promise
 from resonate_notebook.runs import Run
+from resonate_notebook.schedules import schedule, unschedule
 from resonate_notebook.verbs import (
     attach,
     cancel,
@@ -32,12 +34,15 @@ from resonate_notebook.verbs import (
     rpc,
     run,
     status,
+    stop,
     tree,
     wait,
 )
+from resonate_notebook.views import get, show, table, timeline
 
 __all__ = [
     "Mistake",
+    "Promise",
     "Run",
     "attach",
     "cancel",
@@ -46,6 +51,7 @@ __all__ = [
     "doctor",
     "export",
     "functions",
+    "get",
     "load_ipython_extension",
     "prune",
     "ps",
@@ -55,9 +61,15 @@ __all__ = [
     "retry",
     "rpc",
     "run",
+    "schedule",
+    "show",
     "status",
+    "stop",
+    "table",
+    "timeline",
     "tree",
     "unload_ipython_extension",
+    "unschedule",
     "wait",
 ]
 

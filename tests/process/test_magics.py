@@ -286,7 +286,7 @@ def test_the_same_call_under_the_same_id_is_the_same_run(cell):
         ("resolve demo.2 yes", "yes", "`yes` cannot be evaluated: NameError: name 'yes' is not defined. Plain text goes in quotes: 'yes'."),
         ("connect locl", "locl", "There is no `locl` to connect to. Did you mean `local`? Known: local, remote, dev."),
         ("config rendr=svg", "rendr", "There is no setting `rendr`. Did you mean `render`? Known: render, stable."),
-        ("config render=swg", "swg", "`render` is one of auto, widget, svg, text, off. Did you mean `svg`?"),
+        ("config render=swg", "swg", "`render` is one of auto, widget, html, svg, text, off. Did you mean `svg`?"),
         ("register gate", "gate", "is a Event. Only plain functions can be registered."),
     ],
 )
