@@ -234,8 +234,8 @@ class Follower:
             bundle |= {"text/html": f"<div>{note}{picture}</div>"} if mode == "html" else {"image/svg+xml": svg}
         return bundle if widget is None else {**widget.view_bundle(), **bundle}
 
-    def widget(self, followed: Followed) -> GraphWidget:
-        """A new live graph of the run."""
+    def widget(self, followed: Followed, view: str = "") -> GraphWidget:
+        """A new live graph of the run, which begins with this view."""
         from resonate_notebook.widget import GraphWidget
 
         def source() -> dict[str, Any]:
@@ -247,7 +247,7 @@ class Follower:
             if self._commands.qsize() < COMMANDS_MAX:
                 self._commands.put(lambda: self._obey(followed, widget, message))
 
-        widget = GraphWidget(source, post)
+        widget = GraphWidget(source, post, view)
         with self.lock:
             if not followed.widgets:
                 followed.model.take_operations()  # Nobody has needed them; the snapshot holds them all.
@@ -257,9 +257,7 @@ class Follower:
 
     def show(self, followed: Followed, mode: str, view: str = "") -> None:
         """Shows the run in the cell that runs now, on the main thread; it stays live there until the run has ended."""
-        widget = self.widget(followed) if mode == "widget" else None
-        if widget is not None:
-            widget.view = view
+        widget = self.widget(followed, view) if mode == "widget" else None
         publish = InteractiveShell.instance().display_pub.publish
         now_s = time.monotonic()
         place = Display(uuid.uuid4().hex, publish, mode, widget, now_s, view, self.settings.render == "auto", now_s)
@@ -336,13 +334,13 @@ class Follower:
         with self.lock:
             places = list(followed.displays)
         for place in places:
-            if self._awaits_word(followed, place, now_s) and ended:
-                continue
+            awaits_word = self._awaits_word(followed, place, now_s)
             due = place.mode != "widget" and was_changed and now_s - place.drawn_at >= PICTURE_INTERVAL_S
             if not (ended or due):
                 followed.changed |= was_changed and place.mode != "widget"
                 continue
-            if place.widget is not None and place.mode == "widget" and not place.stays and now_s - (place.told_at or now_s) < STAY_WAIT_S:
+            waits = awaits_word or now_s - (place.told_at or now_s) < STAY_WAIT_S
+            if place.widget is not None and place.mode == "widget" and not place.stays and waits:
                 if not place.told_at:
                     self._outbox.append((place.widget, {"kind": "final"}))
                 if not place.told_at or self.busy:  # A busy kernel hears no answer before its cells have ended.

@@ -36,14 +36,16 @@ class GraphWidget(anywidget.AnyWidget):
     _css = styles()
     snapshot = traitlets.Dict().tag(sync=True)
     view = traitlets.Unicode("").tag(sync=True)
-    """The tab that a person chose, kept for a page that is loaded again; nothing while nobody has."""
+    """The tab that was asked for, or that a person chose, kept for a page that is loaded again; nothing while nobody has."""
 
     @traitlets.validate("view")
     def _known_view(self, proposal: traitlets.Bunch) -> str:
         """Foreign data, like every message of the page: a view that is none is no choice."""
         return proposal["value"] if proposal["value"] in VIEWS else ""
 
-    def __init__(self, source: Callable[[], dict[str, Any]], post: Callable[[GraphWidget, dict[str, Any]], None]) -> None:
+    def __init__(
+        self, source: Callable[[], dict[str, Any]], post: Callable[[GraphWidget, dict[str, Any]], None], view: str = ""
+    ) -> None:
         self._source = source
         self._post = post
         self.heard = False  # The page has said something: it can show widgets.
@@ -53,7 +55,7 @@ class GraphWidget(anywidget.AnyWidget):
         self.sent_at = 0.0
         self._unasked_pause_s = UNASKED_FIRST_S
         self._unasked_at = time.monotonic() + UNASKED_FIRST_S
-        super().__init__()
+        super().__init__(view=view)
         self.on_msg(lambda _, content, __: self._hear(content))
 
     def _hear(self, content: Any) -> None:
