@@ -186,7 +186,7 @@ def _attempts(tries: list[float], until: float, state: str, *, live: bool) -> li
 
 def _bar(parts: list[Piece], scale: Scale, width: int, used: dict[str, None], *, colour: bool) -> str:
     row = _empty(scale, width)
-    for piece in parts:
+    for piece in sorted(parts, key=lambda piece: piece.kind not in {"pause", "queued"}):  # what was done stands before what was not
         left = min(width - 1, max(0, round(scale.place(piece.begin))))
         if piece.kind == "queued" and not piece.live and left == round(scale.place(piece.end)):
             continue  # A moment in a queue is not worth a shape of its own.

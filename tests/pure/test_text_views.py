@@ -99,6 +99,13 @@ def test_attempts_pauses_and_the_last_try_are_pieces_in_order() -> None:
     assert found == [("queued", 0, 1), ("failed", 1, 3), ("pause", 3, 5), ("failed", 5, 6), ("pause", 6, 9), ("ran", 9, 12)]
 
 
+def test_a_failure_too_short_to_be_seen_is_marked_all_the_same() -> None:
+    """An attempt of a millisecond before a pause of ten seconds has its mark, and the pause follows it."""
+    story = Story("r").created(0, "r", "root").started(0, "r").created(0, "r.1", "fit").started(0, "r.1", 1, 2)
+    model = story.failed(0.001, "r.1", 1, 2, 10, "E: no").started(10, "r.1", 2, 2).settled(20, "r.1").settled(20, "r").model()
+    assert re.search(r"fit\(\) +✗·+█+ ", render_timeline(model, START + 20))
+
+
 def test_a_call_that_ends_within_the_millisecond_that_it_began_in_has_a_bar() -> None:
     """Ends are known in whole milliseconds and begins more exactly, so an end may seem to lie before its begin."""
     story = Story("r").created(0, "r", "root").started(0, "r")
