@@ -10,6 +10,7 @@ import inspect
 import itertools
 import os
 import re
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -36,6 +37,7 @@ CHOICES: Final = {
     "--view": views.VIEWS, "--state": views.STATE_WORDS, "--sort": SORTS, "--until": verbs.WAITS, "--durability": verbs.DURABILITIES,
     "--protocol": ("legacy", "current"),
 }  # fmt: skip
+HELP_COLUMNS_MAX: Final = 100
 PROMISES_COMPLETED_MAX: Final = 1_000
 
 
@@ -156,8 +158,10 @@ def overview() -> str:
     """What `%resonate` alone and `%resonate?` show."""
     verbs = [f"  {name:<10} {first_line(name)}" for name in VERBS]
     more = "`%resonate run -h` tells all about one verb. Each verb is a function of `resonate_notebook` too."
-    head = "%resonate VERB ...: durable functions, watched live. `%%resonate register` on top of a cell makes its functions durable."
-    return "\n".join([head, "", *verbs, "", more])
+    head = ["%resonate VERB ...: durable functions, watched live.", ""]
+    head += ["`%%resonate register` on top of a cell makes its functions durable: those that take `ctx` first."]
+    head += ["`%resonate run demo.1 FUNCTION` starts one of them. `%%resonate run demo.1` does both: its cell ends in the call."]
+    return "\n".join([*head, "", *verbs, "", more])
 
 
 def help_text(verb: str) -> str:
@@ -165,7 +169,9 @@ def help_text(verb: str) -> str:
     known = VERBS[verb]
     options = [f"  {name:<14} {text}" for name, text in known.options.items()]
     python = f"In Python: resonate_notebook.{known.python}"
-    parts = [f"%resonate {known.usage}", inspect.getdoc(known.twin) or "", "\n".join(options), python]
+    width = min(HELP_COLUMNS_MAX, runs.terminal_width())
+    texts = [text if text.startswith(" ") else textwrap.fill(text, width) for text in (inspect.getdoc(known.twin) or "").split("\n\n")[1:]]
+    parts = [f"%resonate {known.usage}", first_line(verb), *texts, "\n".join(options), python]
     return "\n\n".join(part for part in parts if part)
 
 

@@ -27,12 +27,11 @@ REFUSED: Final = 100.4
 
 
 def schedule(id: str = "", cron: str = "", function: str | Callable[..., Any] = "", /, *args: Any, **kwargs: Any) -> Told:
-    """Start runs of a function at the times that a cron expression names; without words, list the schedules.
+    """Start runs at the times that a cron expression names; alone, list the schedules.
 
-    Cron has five fields in quotes: minute, hour, day of the month, month, day of the week, in UTC; or it is `@daily`, or `@every 10m`. Each
-    run is named for the schedule and its time, as `nightly.1764550800000`. `--timeout S` is how long a run may take (a day without
-    it), `--delete ID` ends a schedule: runs that it has started stay. In memory a schedule ends with the kernel; in a file it goes on
-    when the file is connected again.
+    Cron has five fields, in quotes: minute, hour, day of the month, month, day of the week, all in UTC. It may be `@daily` or `@every 10m`
+    too. Each run is named for the schedule and its time, as `nightly.1764550800000`. `--delete ID` ends a schedule; runs that it has
+    started stay. In memory a schedule ends with the kernel; in a file it goes on when the file is connected again.
 
         %resonate schedule nightly "0 2 * * *" report day=1
         %resonate schedule

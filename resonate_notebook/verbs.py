@@ -120,7 +120,7 @@ def _not_connected(session: Session, place: Place, error: Exception) -> Mistake:
 
 
 def stop(*, cancel: bool = False) -> Told:
-    """Stop this kernel's part in good order, and tell what becomes of the runs that are not over.
+    """Stop in good order, and tell what becomes of runs that are not over.
 
     Runs in a file wait there until it is connected again, those on a server go on with other workers; what is in memory is gone. `--cancel`
     cancels the runs that this kernel knows first. Functions stay registered. `%resonate connect` goes on afterwards.
@@ -216,7 +216,8 @@ def config(**settings: Any) -> Told:
     """Show or change how runs are shown.
 
     `render` is how: `auto` decides by who runs the cell (a live graph in a page, text in a terminal, still pictures where nobody
-    watches, as under nbclient and nbval). The environment variable RESONATE_NOTEBOOK_RENDER sets it from outside.
+    watches, as under nbclient and nbval). `html` is a picture that is drawn anew as the run goes on, for pages that show no widgets; `auto`
+    falls back to it where the live graph does not load. The environment variable RESONATE_NOTEBOOK_RENDER sets it from outside.
     `stable` leaves out times and whatever else differs from one execution to the next, so that nbval passes byte for byte.
 
         %resonate config render=text stable=1
@@ -598,9 +599,10 @@ def export(path: str | os.PathLike[str], id: str | None = None, *, force: bool =
 
 
 def doctor(url: str = "") -> checks.Findings:
-    """Look closer when something is wrong: Python, packages, the live graph, Graphviz, and where this kernel is connected.
+    """Look closer when something is wrong, and say how to mend it.
 
-    Each line is ok, a note, or a problem with how to mend it. With an address, it also tells whether a server answers there.
+    It looks at Python, packages, the live graph, Graphviz, and where this kernel is connected. Each line is ok, a note, or a problem with
+    how to mend it. With an address, it also tells whether a server answers there.
 
         %resonate doctor
         %resonate doctor http://localhost:8001

@@ -66,9 +66,10 @@ def table(id: str, state: str = "", sort: str = "call", limit: int = TABLE_ROWS_
 
 
 def get(id: str) -> promises.Promise:
-    """Look closely at one promise: state, value or error with its traceback, arguments, times, tags, who waits for it.
+    """Look closely at one promise: its value or error, arguments, times, who waits.
 
-    You get an object that has all of it as attributes, and shows it. `id` may be a run, one of its calls, or a promise of its own.
+    You get an object that shows it, with all of it as attributes: `value`, `error`, `traceback`, `state`, ... The id may be a run, one of
+    its calls, or a promise of its own.
 
         promise = %resonate get demo.1.3
         promise.value
@@ -77,7 +78,9 @@ def get(id: str) -> promises.Promise:
 
 
 def show(run: str | Run | Handle[Any], view: str = "", *, wait: bool | None = None) -> None:
-    """Show a run again, live, in this cell. `--view` is graph, tree, timeline or table; a page keeps to it until you choose another.
+    """Show a run again, live, in this cell.
+
+    `--view` is graph, tree, timeline or table; a page keeps to it until you choose another.
 
     In a plain script, where no cell runs, it follows the run in the terminal until it has ended: in place, or as lines where the output
     goes to a file. Ctrl-C detaches, and the run goes on. The run is an id, a `Run`, or a handle of whichever client. `wait` makes a
@@ -116,5 +119,10 @@ def _run_of(run: str | Run | Handle[Any]) -> tuple[Run, Session]:
         _followed(session, run.id, "show")
         return Run(session, run.id, run), session
     session = current()
-    _followed(session, run, "show")
+    try:
+        _followed(session, run, "show")
+    except Mistake as mistake:
+        if session.shell is None:  # the runs of a script's own client are unknown to the one that we make
+            raise Mistake(f"{mistake.message} Give `show` the handle of the run, or its `Run`.", mistake.about) from None
+        raise
     return Run(session, run, session.client.get(run)), session

@@ -313,7 +313,7 @@ def test_a_run_that_fails_is_told_with_the_step_the_line_and_what_to_do(cell):
     cell("run.result()")
     assert isinstance(cell.error, ValueError)
     assert "rejected" in cell.good("%resonate ps")
-    assert "ValueError: no rows (demo.0.14 clean)" in cell.good("%resonate ps")
+    assert "ValueError: no rows (demo.0.14 clean(day=13))" in cell.good("%resonate ps")
 
 
 def test_waiting_has_an_end_and_the_run_goes_on(cell):
