@@ -86,7 +86,7 @@ def connect(
         ended = session.connect(place)
     except (ResonateStoreError, OSError, ImportError, ValueError) as error:
         raise _not_connected(session, place, error) from error
-    lines = [str(status()).replace("(durable", "(new, durable") if is_new else str(status())]
+    lines = [str(_status(session, is_new=True)).replace("(durable", "(new, durable" if is_new else "(durable")]
     if ended:
         lines.append(f"What was in memory has ended: {_listed(ended)}.")
     return Told("\n".join([*lines, *(_unfinished_text(session) if place.kind == "file" else ())]))
@@ -191,7 +191,11 @@ def status() -> Told:
 
     %resonate status
     """
-    session = current()
+    return _status(current())
+
+
+def _status(session: Session, *, is_new: bool = False) -> Told:
+    """What `status` tells; of a place that has just been connected, what waits for functions is told apart."""
     session.follower.pump()
     functions = len({name for name, _, _ in session.client.registry.functions()})
     runs = list(session.follower.runs.values())
@@ -201,7 +205,7 @@ def status() -> Told:
     if runs:
         calls = f", {len(waiting)} wait{'s' * (len(waiting) == 1)} for you ({', '.join(waiting[:3])})" if waiting else ""
         going = f"{len(open_runs)} run{'s' * (len(open_runs) != 1)} going on{calls}"
-        missing = _missing(session)
+        missing = {} if is_new else _missing(session)
         lost = f", {len(missing)} wait{'s' * (len(missing) == 1)} for `{'`, `'.join(dict.fromkeys(missing.values()))}`" if missing else ""
         parts.append(f"{going}{lost}, {len(runs) - len(open_runs)} finished")
     size = session.client.size()
@@ -526,10 +530,11 @@ def ps() -> Told:
 
 
 def _missing(session: Session) -> dict[str, str]:
-    """The function that a run waits for because nobody has registered it here, by run."""
-    if all(followed.model.settled for followed in list(session.follower.runs.values())):
-        return {}  # asking would start the client
-    return {run_id: name for name, run_ids in session.client.waiting().items() for run_id in run_ids}
+    """Runs in a file that wait for their function, which nobody has registered here: the function's name, by run."""
+    known = {name for name, _, _ in session.client.registry.functions()}
+    with session.follower.lock:
+        roots = [followed.model.root for followed in session.follower.runs.values() if session.connected_to.kind == "file"]
+    return {root.id: root.name for root in roots if root is not None and root.state == "pending" and root.name not in known}
 
 
 def _row(session: Session, run_id: str, followed: Followed, missing: dict[str, str]) -> list[str]:
