@@ -357,7 +357,9 @@ def test_a_widget_that_is_heard_late_takes_its_place_again(page):
     back = page.until(lambda m: m["msg_type"] == "update_display_data" and WIDGET in m["content"]["data"])["content"]
     assert back["transient"] == shown["transient"]
     assert back["data"][WIDGET]["model_id"] == comm_id
-    page.run("%resonate cancel late.1")
+    page.run("%resonate resolve late.1.1 1\nrun.result(5)")
+    final = page.until(final_of("late.1"))["content"]["data"]
+    assert set(final) == {WIDGET, SVG, "text/plain"}
 
 
 def test_a_page_that_has_loaded_the_widget_out_of_sight_keeps_it(page):

@@ -56,15 +56,17 @@ def test_a_run_is_shown_again_in_the_view_that_was_asked_for(cell, view, mark): 
 def test_a_handle_of_another_client_is_shown_too_and_can_be_waited_for(cell):  # noqa: F811
     """A client that a cell has made by itself is watched by a session of its own; the kernel's knows nothing of it."""
     source = "from resonate import Resonate\nimport resonate_notebook as rn\nother = Resonate.local()\n"
-    cell.good(source + "other.register(pipeline)\nhandle = other.begin_run('o.1', pipeline, 2)")
+    cell.good(source + "other.register(pipeline)\nother.register(ask)\nhandle = other.begin_run('o.1', pipeline, 2)")
     shown = cell.good("rn.show(handle, wait=True)")
     assert "o.1  pipeline(days=2)  ✓ resolved" in shown
     assert cell.good("%resonate ps").startswith("No run has been started here.")
     assert cell.good("rn.show(handle)") in shown
     assert len(session._watching) == 1
+    cell.good("waiting = other.begin_run('o.3', ask)")
     cell.good("%unload_ext resonate_notebook")
     assert not session._watching
-    cell.good("%load_ext resonate_notebook\nassert other.begin_run('o.2', pipeline, 3).result(5) == 3\nother.stop()")
+    assert not cell.shell.user_ns["waiting"].done()  # its client goes on
+    cell.good("%load_ext resonate_notebook\nother.stop()")
 
 
 @pytest.mark.parametrize(
