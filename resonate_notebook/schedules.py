@@ -105,7 +105,9 @@ def _listed(session: Session) -> Told:
     page = session.client.schedules.search(limit=LISTED_MAX)
     if not page.schedules:
         return Told('There is no schedule. `%resonate schedule nightly "0 2 * * *" FUNCTION` makes one.')
-    rows = [[visible(each.id), visible(each.cron), _call(session, each), _next_text(session, each)] for each in page.schedules]
+    # Legacy servers leave out of a list what a schedule makes.
+    found = [each if each.promise_id else session.client.schedules.get(each.id) for each in page.schedules]
+    rows = [[visible(each.id), visible(each.cron), _call(session, each), _next_text(session, each)] for each in found]
     more = "\n… and more" if page.cursor else ""
     return Told(columns(rows) + more)
 

@@ -76,6 +76,16 @@ def test_a_mistake_is_pointed_at_and_nothing_is_scheduled(cell, line, carets, to
     assert [each.id for each in session.current().client.schedules.search().schedules] == ["taken"]
 
 
+@pytest.mark.parametrize("protocol", ["legacy", "current"])
+def test_a_schedule_on_a_server_starts_runs_here_and_is_listed_whole(cell, protocol):  # noqa: F811
+    cell.good(f"%resonate connect dev --port 0 --protocol {protocol}")
+    cell.good('%resonate schedule often "* * * * * *" pipeline days=2')
+    until(lambda: "pipeline  resolved" in cell("%resonate ps"))
+    assert cell.good("%resonate schedule").startswith("often  * * * * * *  pipeline(days=2)  next at ")
+    assert "`13` is no month." in cell('%resonate schedule bad "0 2 * 13 *" pipeline')
+    cell.good("%resonate schedule --delete often")
+
+
 def test_a_schedule_in_a_file_is_there_when_it_is_connected_again(cell, tmp_path):  # noqa: F811
     cell.good(f"%resonate connect local --db {tmp_path}/runs.db")
     cell.good('%resonate schedule nightly "0 2 * * *" pipeline days=1')
