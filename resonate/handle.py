@@ -34,8 +34,9 @@ class Handle[T]:
     ('handle-example', 3)
     """
 
-    def __init__(self, id: str, encoder: Encoder, blocking: Callable[[], AbstractContextManager[Any]]) -> None:
+    def __init__(self, id: str, encoder: Encoder, blocking: Callable[[], AbstractContextManager[Any]], client: Any = None) -> None:
         self._id = id
+        self._client = client  # for those who show the run
         self._encoder = encoder
         self._blocking = blocking
         self._future: Future[T] = Future()

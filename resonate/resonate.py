@@ -484,7 +484,7 @@ class Resonate:
         return copy
 
     def _handle(self, id: str) -> Handle[Any]:
-        return Handle(id, self.encoder, self._shared.runtime().blocking)
+        return Handle(id, self.encoder, self._shared.runtime().blocking, self)
 
     def _root_promise(self, id: str, kind: Kind, name: str, version: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CreatePromise:
         option = self._options

@@ -23,8 +23,10 @@ if getattr(resonate, "__distribution__", None) != "resonate-notebook":
 from IPython.core.interactiveshell import InteractiveShell
 
 from resonate_notebook.arguments import Mistake
+from resonate_notebook.promises import Promise
 from resonate_notebook.reading import logs
 from resonate_notebook.runs import Run
+from resonate_notebook.schedules import schedule, unschedule
 from resonate_notebook.verbs import (
     attach,
     cancel,
@@ -42,12 +44,15 @@ from resonate_notebook.verbs import (
     rpc,
     run,
     status,
+    stop,
     tree,
     wait,
 )
+from resonate_notebook.views import get, show, table, timeline
 
 __all__ = [
     "Mistake",
+    "Promise",
     "Run",
     "attach",
     "cancel",
@@ -56,6 +61,7 @@ __all__ = [
     "doctor",
     "export",
     "functions",
+    "get",
     "load_ipython_extension",
     "logs",
     "prune",
@@ -66,9 +72,15 @@ __all__ = [
     "retry",
     "rpc",
     "run",
+    "schedule",
+    "show",
     "status",
+    "stop",
+    "table",
+    "timeline",
     "tree",
     "unload_ipython_extension",
+    "unschedule",
     "wait",
 ]
 

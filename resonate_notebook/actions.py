@@ -65,6 +65,11 @@ def settle(follower: Follower, id: str, value: Any, how: Settlement) -> str:
             return _settled_already(follower, now, value, how)
         raise
     goes_on = f" · {followed.model.run_id} goes on" if followed is not None and followed.model.run_id != id else ""
+    root = followed.model.root if followed is not None else None
+    if root is not None and root.state == "pending":  # Nobody here is at work on the run, who would tell of it.
+        follower.refresh(root.id)
+        known = {name for name, _, _ in follower.client.registry.functions()}
+        goes_on += f" once `{root.name}` is registered" if goes_on and follower.client.where[0] == "file" and root.name not in known else ""
     return f"{id} {how}{goes_on}"
 
 
@@ -103,12 +108,7 @@ def _unknown_promise(follower: Follower, id: str) -> Mistake:
 
 def cancel(follower: Follower, id: str) -> str:
     """Cancels a run: its promise and all pending ones below it. Steps in flight end on their own."""
-    followed = follower.follow(id)
-    if followed is None:
-        inside = follower.find(id)
-        if inside is not None:
-            raise Mistake(f"{id} is a step of {inside.model.run_id}. `%resonate cancel {inside.model.run_id}` cancels the run.", "id")
-        raise unknown_run(follower, id)
+    followed = followed_run(follower, id, "`%resonate cancel {}` cancels the run.")
     with follower.lock:
         flying = sum(node.working and node.kind == "run" and node is not followed.model.root for node in followed.model.nodes)
     ended = get_promise(follower, id)
@@ -118,6 +118,17 @@ def cancel(follower: Follower, id: str) -> str:
     steps = f"{flying} step{'s' * (flying != 1)} in flight end{'s' * (flying == 1)} on {'its' if flying == 1 else 'their'} own"
     told = f" · {steps}, {'its result is' if flying == 1 else 'their results are'} dropped" if flying else ""
     return f"{id} cancelled{told}"
+
+
+def followed_run(follower: Follower, id: str, instead: str) -> Followed:
+    """The run with this id; a `Mistake` when there is none. For one of its steps, `instead` says what to do with its run (`{}`)."""
+    followed = follower.follow(id)
+    if followed is not None:
+        return followed
+    inside = follower.find(id)
+    if inside is not None:
+        raise Mistake(f"{id} is a step of {inside.model.run_id}. {instead.format(inside.model.run_id)}", "id")
+    raise unknown_run(follower, id)
 
 
 def unknown_run(follower: Follower, id: str) -> Mistake:

@@ -14,10 +14,15 @@ published again with the final picture alone, so that what is saved, printed or 
 a kernel. JupyterLab takes a view away whose type has gone from its output, under the reader's hands; so the view is told before
 ("final"), answers that it will move into the new output ("staying"), and only then the picture is published. A page that gives
 no such answer keeps the view in the bundle, and gets the picture alone when the kernel stops.
+
+A front-end from which no widget is heard within three seconds cannot show one (an editor without the extension, a page that may load
+nothing). Its display becomes a picture in HTML that is drawn anew as the run goes on, and a line that says why. When the
+widget is heard after all, it comes back.
 """
 
 from __future__ import annotations
 
+import html
 import logging
 import threading
 import time
@@ -37,6 +42,7 @@ from resonate_notebook.lines import Lines, cut_line
 from resonate_notebook.model import RunModel
 from resonate_notebook.svg import render_svg
 from resonate_notebook.text import render_text
+from resonate_notebook.text_views import render_table, render_timeline
 
 if TYPE_CHECKING:
     from resonate_notebook.widget import GraphWidget
@@ -52,10 +58,19 @@ LOG_INTERVAL_S: Final = 0.5
 LOG_LINES_MAX: Final = 100
 """Lines of a call that its panel shows, the last ones."""
 LOG_LINE_LIMIT: Final = 300
+HELLO_LIMIT_S: Final = 3.0
+"""How long a page may take, while the kernel is free to hear it, until it counts as one that cannot show widgets."""
 CLOSE_LIMIT_S: Final = 1.5
 FINISHED_RUNS_MAX: Final = 200
 CATCH_UP_LIMIT_S: Final = 1.0
 COMMANDS_MAX: Final = 1_000
+
+WHY_NO_WIDGET: Final = (
+    "The live graph has not loaded here, so this is a picture that is drawn anew as the run goes on. "
+    "%resonate doctor looks closer; %resonate config render=html asks for pictures at once."
+)
+TEXT_VIEWS: Final = frozenset({"timeline", "table"})
+"""Views that have no still picture: they are text where there is no widget."""
 
 LOG: Final = logging.getLogger("resonate_notebook")
 LOG.addHandler(logging.NullHandler())  # Else Python would print errors of our threads into whatever cell is running.
@@ -63,7 +78,7 @@ LOG.addHandler(logging.NullHandler())  # Else Python would print errors of our t
 
 @dataclass(slots=True)
 class Settings:
-    """What `%resonate config` sets. `render` is auto, widget, svg, text or off; `stable` leaves out times and random ids."""
+    """What `%resonate config` sets. `render` is auto, widget, html, svg, text or off; `stable` leaves out times and random ids."""
 
     render: str = "auto"
     stable: bool = False
@@ -80,10 +95,23 @@ class Display:
     mode: str
     widget: GraphWidget | None = None
     drawn_at: float = 0.0
+    view: str = ""
+    """The view that was asked for; "" leaves it to the page."""
+    needs_word: bool = False
+    """Nobody has said that this page shows widgets: without a word from it, it gets a picture."""
+    silent_since: float = 0.0
+    """Since when the page could have said something (monotonic)."""
+    why: str = ""
+    """Why there is a picture where the widget was."""
     told_at: float = 0.0
     """When the page was told that the run has ended (monotonic)."""
     stays: bool = False
     """The page keeps the live view by itself; the output may become a plain picture."""
+
+    @property
+    def still(self) -> str:
+        """The mode of the picture that is left in the end."""
+        return self.mode if self.mode in {"text", "html"} and not self.why else "svg"
 
 
 @dataclass(slots=True, eq=False)
@@ -165,12 +193,13 @@ class Follower:
         self.pump()
         followed = self.runs.get(run_id)
         if followed is None or followed.model.root is None:
-            followed = self._refresh(run_id)
+            followed = self.refresh(run_id)
         if followed is not None and not followed.model.settled:
             self.client.follow(followed.model.run_id)  # others may work on it, or on a part of it
         return followed
 
-    def _refresh(self, run_id: str) -> Followed | None:
+    def refresh(self, run_id: str) -> Followed | None:
+        """The run, with all that the store says of it; None when there is no such run."""
         events = self.client.snapshot(run_id)
         with self.lock:
             for event in events:
@@ -182,7 +211,7 @@ class Follower:
         deadline = time.monotonic() + CATCH_UP_LIMIT_S
         while (followed := self.follow(run_id)) is not None and not followed.model.settled and time.monotonic() < deadline:
             time.sleep(0.005)
-        return followed if followed is None or followed.model.settled else self._refresh(run_id)
+        return followed if followed is None or followed.model.settled else self.refresh(run_id)
 
     def find(self, promise_id: str) -> Followed | None:
         """The followed run that has this promise; a custom id tells nothing of its run."""
@@ -192,22 +221,32 @@ class Follower:
 
     # ---- pictures out --------------------------------------------------------------------------------------------------------
 
-    def text(self, followed: Followed, width: int = 80, *, colour: bool = False, rows_max: int = 200) -> str:
-        """The run as a text tree."""
+    def text(self, followed: Followed, width: int = 80, *, colour: bool = False, rows_max: int = 200, view: str = "") -> str:
+        """The run as text: as a tree, unless `view` is timeline (which needs times, so not in stable output) or table."""
         with self.lock:
-            stable = self.settings.stable
-            return render_text(followed.model, time.time(), width=width, stable=stable, colour=colour, rows_max=rows_max)
+            model, now, stable = followed.model, time.time(), self.settings.stable
+            if view == "timeline" and not stable:
+                return render_timeline(model, now, width=width, colour=colour, rows_max=rows_max)
+            if view == "table":
+                return render_table(model, now, width=width, stable=stable, colour=colour, limit=rows_max)
+            return render_text(model, now, width=width, stable=stable, colour=colour, rows_max=rows_max)
 
-    def bundle(self, followed: Followed, mode: str, widget: GraphWidget | None = None) -> dict[str, Any]:
+    def bundle(
+        self, followed: Followed, mode: str, widget: GraphWidget | None = None, *, view: str = "", why: str = ""
+    ) -> dict[str, Any]:
         """The mime bundle that shows the run: text always, a picture unless `mode` is text, the widget's view if there is one."""
-        bundle: dict[str, Any] = {"text/plain": self.text(followed)}
-        if mode != "text":
+        bundle: dict[str, Any] = {"text/plain": self.text(followed, view=view)}
+        is_text = widget is None and view in TEXT_VIEWS
+        if mode != "text" and not (is_text and mode != "html"):
             with self.lock:
-                bundle["image/svg+xml"] = render_svg(followed.model, time.time(), stable=self.settings.stable)
+                svg = "" if is_text else render_svg(followed.model, time.time(), stable=self.settings.stable)
+            picture = f"<pre>{html.escape(bundle['text/plain'])}</pre>" if is_text else svg
+            note = f"<p>{html.escape(why)}</p>" if why else ""
+            bundle |= {"text/html": f"<div>{note}{picture}</div>"} if mode == "html" else {"image/svg+xml": svg}
         return bundle if widget is None else {**widget.view_bundle(), **bundle}
 
-    def widget(self, followed: Followed) -> GraphWidget:
-        """A new live graph of the run."""
+    def widget(self, followed: Followed, view: str = "") -> GraphWidget:
+        """A new live graph of the run, which begins with this view."""
         from resonate_notebook.widget import GraphWidget
 
         def source() -> dict[str, Any]:
@@ -219,7 +258,7 @@ class Follower:
             if self._commands.qsize() < COMMANDS_MAX:
                 self._commands.put(lambda: self._obey(followed, widget, message))
 
-        widget = GraphWidget(source, post)
+        widget = GraphWidget(source, post, view)
         with self.lock:
             if not followed.widgets:
                 followed.model.take_operations()  # Nobody has needed them; the snapshot holds them all.
@@ -227,19 +266,20 @@ class Follower:
             widget.wants_snapshot = True
         return widget
 
-    def show(self, followed: Followed, mode: str) -> None:
+    def show(self, followed: Followed, mode: str, view: str = "") -> None:
         """Shows the run in the cell that runs now, on the main thread; it stays live there until the run has ended."""
-        widget = self.widget(followed) if mode == "widget" else None
+        widget = self.widget(followed, view) if mode == "widget" else None
         publish = InteractiveShell.instance().display_pub.publish
-        place = Display(uuid.uuid4().hex, publish, mode, widget, time.monotonic())
+        now_s = time.monotonic()
+        place = Display(uuid.uuid4().hex, publish, mode, widget, now_s, view, self.settings.render == "auto", now_s)
         live = mode == "widget" or not followed.model.settled
         if live and mode != "static":
-            publish(self.bundle(followed, mode, widget), {}, transient={"display_id": place.id})
+            publish(self.bundle(followed, mode, widget, view=view), {}, transient={"display_id": place.id})
             with self.lock:
                 followed.displays.append(place)
                 followed.changed = True
         else:
-            publish(self.bundle(followed, mode), {})
+            publish(self.bundle(followed, mode, view=view), {})
 
     # ---- the flusher ---------------------------------------------------------------------------------------------------------
 
@@ -252,7 +292,7 @@ class Follower:
                 if self._subscription.gap or self._resync:
                     self._resync = False
                     for run_id in [run_id for run_id, followed in list(self.runs.items()) if not followed.model.settled]:
-                        self._refresh(run_id)
+                        self.refresh(run_id)
                 self._flush()
             except Exception as error:
                 pause_s = TROUBLE_PAUSE_S
@@ -321,28 +361,50 @@ class Follower:
         with self.lock:
             places = list(followed.displays)
         for place in places:
+            awaits_word = self._awaits_word(followed, place, now_s)
             due = place.mode != "widget" and was_changed and now_s - place.drawn_at >= PICTURE_INTERVAL_S
             if not (ended or due):
                 followed.changed |= was_changed and place.mode != "widget"
                 continue
-            if place.widget is not None and not place.stays and now_s - (place.told_at or now_s) < STAY_WAIT_S:
+            waits = awaits_word or now_s - (place.told_at or now_s) < STAY_WAIT_S
+            if place.widget is not None and place.mode == "widget" and not place.stays and waits:
                 if not place.told_at:
                     self._outbox.append((place.widget, {"kind": "final"}))
                 if not place.told_at or self.busy:  # A busy kernel hears no answer before its cells have ended.
                     place.told_at = now_s
                 continue
             place.drawn_at = now_s
-            view = None if place.stays else place.widget
+            view = None if place.stays or place.mode == "html" else place.widget
             try:
                 if ended and view is not None:
                     # JupyterLab makes the view anew from the model's state, so that state has to hold the end.
                     view.send_state("snapshot")
-                self._publish(place, self.bundle(followed, place.mode, view))
+                mode = place.still if ended and view is None else place.mode
+                self._publish(place, self.bundle(followed, mode, view, view=place.view, why="" if ended else place.why))
             finally:
                 if ended:
                     with self.lock:
                         followed.displays.remove(place)
                         self._ended.append((followed, place))
+
+    def _awaits_word(self, followed: Followed, place: Display, now_s: float) -> bool:
+        """Whether it is too early to say that the page cannot show this display's widget. When it is not, a picture takes its place."""
+        widget = place.widget
+        if widget is None or not place.needs_word:
+            return False
+        if widget.heard:
+            if place.why:  # It came late: the widget takes its place again.
+                place.why, place.mode = "", "widget"
+                self._publish(place, self.bundle(followed, "widget", widget, view=place.view))
+            place.needs_word = False
+            return False
+        if self.busy:  # A busy kernel hears nothing before its cells have ended.
+            place.silent_since = now_s
+        if not place.why and now_s - place.silent_since >= HELLO_LIMIT_S:
+            place.why, place.mode = WHY_NO_WIDGET, "html"
+            if not followed.model.settled:
+                self._publish(place, self.bundle(followed, "html", view=place.view, why=place.why))
+        return not place.why
 
     def _keep_view(self, widget: GraphWidget) -> None:
         """The page keeps this view by itself: its output becomes the plain picture, now or when the run's end is published."""
@@ -352,7 +414,7 @@ class Follower:
         for place in [*open_places, *(place for _, place in ended)]:
             place.stays = True
         for followed, place in ended:
-            self._publish(place, self.bundle(followed, "svg"))
+            self._publish(place, self.bundle(followed, place.still, view=place.view))
 
     def _publish(self, place: Display, bundle: dict[str, Any]) -> None:
         place.publish(bundle, {}, transient={"display_id": place.id}, update=True)
@@ -374,6 +436,8 @@ class Follower:
                 widget.detached = False
                 if followed.model.settled:
                     self._outbox.append((widget, {"kind": "final"}))
+            case "loaded":
+                pass  # That it has been heard is all it is for.
             case "staying":
                 self._staying.append(widget)
             case "snapshot":
@@ -408,14 +472,14 @@ class Follower:
                 places = [(followed, place) for followed in self.runs.values() for place in followed.displays]
                 places += [(followed, place) for followed, place in self._ended if place.mode == "widget" and not place.stays]
             for followed, place in places:
-                self._publish(place, self.bundle(followed, "svg"))
+                self._publish(place, self.bundle(followed, place.still, view=place.view))
         except Exception as error:  # The kernel may be half gone.
             self._note(error)
         self._subscription.close()
 
 
 def choose_mode(shell: Any, wanted: str) -> str:
-    """How runs are shown now: terminal, widget, svg, text, static (still pictures only) or off.
+    """How runs are shown now: terminal, widget, html, svg, text, static (still pictures only) or off.
 
     `auto` in a kernel depends on who asks. nbclient, nbval and papermill run cells with `allow_stdin` false, because there is nobody
     to answer a question; JupyterLab, Notebook, VS Code and Colab send true, because there is. That is the very thing to know here,

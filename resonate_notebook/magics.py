@@ -6,9 +6,11 @@ about what (`places`), so a `Mistake` that a twin raises comes back with carets 
 
 from __future__ import annotations
 
-import ast
 import inspect
+import itertools
 import os
+import re
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -18,24 +20,40 @@ from IPython.core.getipython import get_ipython
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
-from resonate.coroutine import plain_function
 from resonate.errors import ResonateError
-from resonate_notebook import exports, reading, runs, session, verbs
+from resonate_notebook import cell_runs, checks, exports, reading, runs, schedules, session, verbs, views
 from resonate_notebook.arguments import Line, Mistake, Word, read_arguments, suggest
+from resonate_notebook.text_views import SORTS
 
-NUMBERS: Final = frozenset({"--version", "--port", "--timeout", "--last"})
-WHOLE: Final = frozenset({"--version", "--port", "--last"})
-CALLS: Final = frozenset({"run", "begin_run", "rpc", "begin_rpc", "detached", "lfc", "lfi", "rfc", "rfi"})
+NUMBERS: Final = frozenset({"--version", "--port", "--timeout", "--limit", "--last"})
+WHOLE: Final = frozenset({"--version", "--port", "--limit", "--last"})
+CELL_VERBS: Final = ("register", "run")
+WORDS: Final = {  # What may stand at one place of a line: what a mistake is about there, and what it is called. Completion knows them too.
+    "run": ("id", "a run's id"), "open run": ("id", "a run's id"), "ended run": ("id", "a run's id"), "promise": ("id", "a promise's id"),
+    "question": ("id", "a promise's id"), "function": ("function", "a function"), "file": ("path", "a file's name"),
+    "picture of": ("id", "a run's id"), "age": ("age", "an age"), "url": ("url", "an address"),
+}  # fmt: skip
+CHOICES: Final = {
+    "--view": views.VIEWS, "--state": views.STATE_WORDS, "--sort": SORTS, "--until": verbs.WAITS, "--durability": verbs.DURABILITIES,
+    "--protocol": ("legacy", "current"),
+}  # fmt: skip
+HELP_COLUMNS_MAX: Final = 100
+PROMISES_COMPLETED_MAX: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One word after `%resonate`: how it is written, its options, and the same thing in Python."""
+    """One word after `%resonate`: how it is written, its options, and the same thing in Python.
+
+    `words` are what may stand after it, by place (`WORDS`; `?` where it may be left out). A verb without a method of its own in
+    `ResonateMagics` hands them to its twin, and its options as keywords.
+    """
 
     usage: str
     python: str
     twin: Callable[..., Any]
     options: dict[str, str] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
 
 
 VERBS: Final = {
@@ -64,21 +82,48 @@ VERBS: Final = {
         'run("demo.1", "pipeline", days=31)',
         verbs.run,
         {"--new": "when the id is taken, start ID-2, ID-3, ... afresh", "--version N": "an earlier version of the function"},
+        words=("run", "function"),
     ),
     "rpc": Verb(
         "rpc ID FUNCTION [VALUE | NAME=VALUE] ... [--target GROUP] [--version N]",
         'rpc("report.7", "build_report", month=7)',
         verbs.rpc,
         {"--target GROUP": "the group whose workers are asked", "--version N": "an earlier version of the function"},
+        words=("run", "function"),
     ),
-    "attach": Verb("attach ID", 'attach("demo.1")', verbs.attach),
+    "schedule": Verb(
+        "schedule [ID CRON FUNCTION [VALUE | NAME=VALUE] ...] [--timeout S] [--delete ID]",
+        'schedule("nightly", "0 2 * * *", "report", day=1); unschedule("nightly")',
+        schedules.schedule,
+        {"--timeout S": "how long each run may take, in seconds (a day without it)", "--delete ID": "end this schedule"},
+        words=("", "", "function"),
+    ),
+    "attach": Verb("attach ID", 'attach("demo.1")', verbs.attach, words=("run",)),
     "ps": Verb("ps", "ps()", verbs.ps),
-    "tree": Verb("tree ID", 'tree("demo.1")', verbs.tree),
+    "show": Verb(
+        "show ID [--view graph|tree|timeline|table]",
+        'show("demo.1", view="timeline")',
+        views.show,
+        {"--view V": "graph, tree, timeline or table"},
+        words=("run",),
+    ),
+    "tree": Verb("tree ID", 'tree("demo.1")', verbs.tree, words=("run",)),
+    "timeline": Verb("timeline ID", 'timeline("demo.1")', views.timeline, words=("run",)),
+    "table": Verb(
+        "table ID [--state STATE] [--sort call|time|state|attempts|name] [--limit N]",
+        'table("demo.1", state="failed", sort="time")',
+        views.table,
+        {"--state STATE": "failed, open, settled, or one state", "--sort BY": "call (made first), time (longest first), ...",
+         "--limit N": "rows at most; 0 is all"},
+        words=("run",),
+    ),
+    "get": Verb("get ID", 'get("demo.1.3").value', views.get, words=("promise",)),
     "logs": Verb(
         "logs ID [--last N] [--level L]",
         'logs("demo.1", last=20, level="warning")',
         reading.logs,
         {"--last N": "the last N lines", "--level L": "logs of this level or above: debug, info, warning, error, critical"},
+        words=("promise",),
     ),
     "wait": Verb(
         "wait ID [--timeout S] [--until waiting] [--logs]",
@@ -89,26 +134,30 @@ VERBS: Final = {
             "--until waiting": "until the run waits for a person, or has ended",
             "--logs": "show what its calls print and log as it comes",
         },
+        words=("run",),
     ),
-    "resolve": Verb("resolve ID [VALUE]", 'resolve("demo.1.31", {"ok": True})', verbs.resolve),
-    "reject": Verb("reject ID [VALUE]", 'reject("demo.1.31", "too few rows")', verbs.reject),
-    "cancel": Verb("cancel ID", 'cancel("demo.1")', verbs.cancel),
+    "resolve": Verb("resolve ID [VALUE]", 'resolve("demo.1.31", {"ok": True})', verbs.resolve, words=("question",)),
+    "reject": Verb("reject ID [VALUE]", 'reject("demo.1.31", "too few rows")', verbs.reject, words=("question",)),
+    "cancel": Verb("cancel ID", 'cancel("demo.1")', verbs.cancel, words=("open run",)),
     "retry": Verb(
         "retry ID [--id NEW] [--from STEP]",
         'retry("demo.0", from_step="demo.0.7")',
         verbs.retry,
         {"--id NEW": "the new run's id", "--from STEP": "run this step and all that came after it again"},
+        words=("ended run",),
     ),
-    "prune": Verb("prune AGE", 'prune("30d")', verbs.prune),
+    "prune": Verb("prune AGE", 'prune("30d")', verbs.prune, words=("age",)),
     "export": Verb(
         "export FILE.(svg|html|png|pdf|dot|mmd|json) [RUN] | FILE.py [--force]",
         'export("demo.1.svg", "demo.1")',
         verbs.export,
         {"--force": "write over a file that no export has written"},
+        words=("file", "picture of?"),
     ),
-    "doctor": Verb("doctor [URL]", "doctor()", verbs.doctor),
+    "doctor": Verb("doctor [URL]", "doctor()", verbs.doctor, words=("url?",)),
+    "stop": Verb("stop [--cancel]", "stop()", verbs.stop, {"--cancel": "cancel the runs that this kernel knows first"}),
     "config": Verb(
-        "config [render=auto|widget|svg|text|off] [stable=1] [output=node|cell]", 'config(render="text", stable=True)', verbs.config
+        "config [render=auto|widget|html|svg|text|off] [stable=1] [output=node|cell]", 'config(render="text", stable=True)', verbs.config
     ),
 }
 
@@ -122,8 +171,10 @@ def overview() -> str:
     """What `%resonate` alone and `%resonate?` show."""
     verbs = [f"  {name:<10} {first_line(name)}" for name in VERBS]
     more = "`%resonate run -h` tells all about one verb. Each verb is a function of `resonate_notebook` too."
-    head = "%resonate VERB ...: durable functions, watched live. `%%resonate register` on top of a cell makes its functions durable."
-    return "\n".join([head, "", *verbs, "", more])
+    head = ["%resonate VERB ...: durable functions, watched live.", ""]
+    head += ["`%%resonate register` on top of a cell makes its functions durable: those that take `ctx` first."]
+    head += ["`%resonate run demo.1 FUNCTION` starts one of them. `%%resonate run demo.1` does both: its cell ends in the call."]
+    return "\n".join([*head, "", *verbs, "", more])
 
 
 def help_text(verb: str) -> str:
@@ -131,7 +182,9 @@ def help_text(verb: str) -> str:
     known = VERBS[verb]
     options = [f"  {name:<14} {text}" for name, text in known.options.items()]
     python = f"In Python: resonate_notebook.{known.python}"
-    parts = [f"%resonate {known.usage}", inspect.getdoc(known.twin) or "", "\n".join(options), python]
+    width = min(HELP_COLUMNS_MAX, runs.terminal_width())
+    texts = [text if text.startswith(" ") else textwrap.fill(text, width) for text in (inspect.getdoc(known.twin) or "").split("\n\n")[1:]]
+    parts = [f"%resonate {known.usage}", first_line(verb), *texts, "\n".join(options), python]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -172,6 +225,17 @@ class Request:
         if not isinstance(value, (int, float)) or (name in WHOLE and not isinstance(value, int)):
             raise self.line.mistake(f"`{name}` is a{' whole' * (name in WHOLE)} number.", word)
         return value
+
+    def take_words(self) -> list[str]:
+        """The words of a verb, as `Verb.words` has them; those at the end that may be left out may be missing."""
+        kinds = (kind for kind in VERBS[self.verb].words if self.words or not kind.endswith("?"))
+        found = [self.take(*WORDS[kind.removesuffix("?")]) for kind in kinds]
+        self.nothing_more()
+        return found
+
+    def keywords(self) -> dict[str, Any]:
+        """The options as a twin takes them."""
+        return {name.removeprefix("--").replace("-", "_"): value for name, value in self.options.items()}
 
     def take(self, about: str, what: str) -> str:
         """The next word; quotes around it are taken off."""
@@ -216,9 +280,7 @@ class ResonateMagics(Magics):
         try:
             if handler is not None:
                 return handler(request)
-            words = [request.take("id", "an id")] if "ID" in VERBS[verb].usage else []
-            request.nothing_more()
-            return self._answer(VERBS[verb].twin(*words))
+            return self._answer(VERBS[verb].twin(*request.take_words(), **request.keywords()))
         except Mistake as mistake:
             raise request.pointed(mistake) from mistake.__cause__
         except ResonateError as error:
@@ -233,8 +295,8 @@ class ResonateMagics(Magics):
         return names
 
     def _answer(self, answer: object) -> Any:
-        if isinstance(answer, str):
-            return runs.say(answer)
+        if isinstance(answer, (str, checks.Findings)):
+            return runs.say(str(answer))
         return answer
 
     def _help(self, line: Line) -> None:
@@ -251,30 +313,13 @@ class ResonateMagics(Magics):
         where = request.take("where", "a place")
         url = request.take("url", "the server's address") if where == "remote" else ""
         request.nothing_more()
-        given = {name.removeprefix("--"): value for name, value in request.options.items()}
-        runs.say(verbs.connect(where, url=url, **given))
+        runs.say(verbs.connect(where, url=url, **request.keywords()))
 
     def _retry(self, request: Request) -> runs.Run:
         run_id = request.take("id", "a run's id")
         request.nothing_more()
         run = verbs.retry(run_id, request.options.get("--id"), request.options.get("--from"))
         return run.launched(f"{run.id} begins with what {run_id} had achieved")
-
-    def _prune(self, request: Request) -> None:
-        age = request.take("age", "an age")
-        request.nothing_more()
-        runs.say(verbs.prune(age))
-
-    def _export(self, request: Request) -> None:
-        path = request.take("path", "a file's name")
-        run_id = request.take("id", "a run's id") if request.words else None
-        request.nothing_more()
-        runs.say(verbs.export(path, run_id, force="--force" in request.options))
-
-    def _doctor(self, request: Request) -> None:
-        url = request.take("url", "an address") if request.words else ""
-        request.nothing_more()
-        runs.say(str(verbs.doctor(url)))
 
     def _register(self, request: Request) -> None:
         found: list[Any] = []
@@ -301,8 +346,32 @@ class ResonateMagics(Magics):
         function = request.take("function", "a function")
         args, kwargs, places = read_arguments(request.line, request.words, request.namespace)
         request.places |= places
-        given = {name.removeprefix("--"): value for name, value in request.options.items()}
-        return verbs.ask(run_id, function, args, kwargs, **given).launched("")
+        return verbs.ask(run_id, function, args, kwargs, **request.keywords()).launched("")
+
+    def _schedule(self, request: Request) -> None:
+        ended = request.options.pop("--delete", None)
+        if ended is not None:
+            request.nothing_more()
+            return runs.say(schedules.unschedule(ended))
+        if not request.words:
+            return runs.say(schedules.schedule())
+        name = request.take("id", "an id")
+        expression = request.take("cron", "a cron expression and a function")
+        if " " not in expression and not expression.startswith("@"):
+            example = f'`%resonate schedule {name} "0 2 * * *" FUNCTION`'
+            raise request.line.mistake(f"A cron expression has five fields, in quotes: {example}.", request.places["cron"])
+        function = request.take("function", "a function")
+        args, kwargs, places = read_arguments(request.line, request.words, request.namespace)
+        request.places |= places
+        try:
+            runs.say(schedules.plan(name, expression, function, args, kwargs, **request.keywords()))
+        except Mistake as mistake:
+            if mistake.about.startswith("cron:"):  # one field of it
+                whole, part = request.places["cron"], mistake.about.removeprefix("cron:")
+                found = re.search(rf"(?<!\S){re.escape(part)}(?!\S)", whole.text.strip("'\""))
+                at = whole.start + (whole.text[:1] in "'\"") + found.start() if found else whole.start
+                request.places[mistake.about] = Word(part, at) if found else whole
+            raise
 
     def _attach(self, request: Request) -> runs.Run:
         run_id = request.take("id", "an id")
@@ -357,58 +426,26 @@ class ResonateMagics(Magics):
 
     # ---- the cell magic ------------------------------------------------------------------------------------------------------
 
-    def _cell(self, line: Line, cell: str) -> None:
-        verb = line.words[0].text if line.words else ""
-        if verb != "register":
-            word = line.words[0] if line.words else None
-            raise line.mistake(f"`%%resonate` takes `register`.{suggest(verb, ['register'])}", word)
-        request = Request(line, "register", self._namespace())
+    def _cell(self, line: Line, cell: str) -> Any:
+        verb, word = (line.words[0].text, line.words[0]) if line.words else ("", None)
+        if verb not in CELL_VERBS:
+            raise line.mistake(f"`%%resonate` takes `register` or `run ID`.{suggest(verb, CELL_VERBS)}", word)
+        request = Request(line, verb, self._namespace())
+        if verb == "run" and not request.words:
+            raise line.mistake("A run needs an id: `%%resonate run demo.1`.")
+        run_id = request.take("id", "an id") if verb == "run" else ""
         request.nothing_more()
         shell = self.shell
         assert isinstance(shell, InteractiveShell)
-        # One line more on top stands for the magic's own, so that tracebacks count the lines as the cell shows them.
-        source = "\n" + shell.transform_cell(cell)  # type: ignore[no-untyped-call]
-        name = shell.compile.cache(source, verbs.cell_number(shell), raw_code="\n" + cell)
-        tree = ast.parse(source, name)
-        durable = functions_to_register(tree)
-        exec(compile(tree, name, "exec", shell.compile.flags, dont_inherit=True), shell.user_ns)  # noqa: S102 - the cell is theirs
-        found = [(each, shell.user_ns[each]) for each in durable]
-        for each, value in found:
-            if not inspect.isfunction(plain_function(value)):
-                raise Mistake(f"{each} is not registered: its decorator made it a {type(value).__name__}. The rest of the cell has run.")
+        names, version = (request.options.get("--name"), request.options.get("--version", 1 if verb == "register" else 0))
         try:
-            runs.say(verbs.register_named(found, request.options.get("--name"), request.options.get("--version", 1)))
+            if verb == "register":
+                runs.say(cell_runs.register(shell, cell, names, version))
+                return None
+            run, told = cell_runs.run(shell, cell, run_id, new="--new" in request.options, version=version)
+            return run.launched(told)
         except Mistake as mistake:
             raise request.pointed(mistake) from None
-
-
-def functions_to_register(tree: ast.Module) -> list[str]:
-    """The names of the durable functions that a cell defines, in order; a `Mistake` when there is none, or one is meant and is not."""
-    durable: dict[str, None] = {}
-    helpers: dict[str, ast.FunctionDef | ast.AsyncFunctionDef] = {}
-    for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            written = [*node.args.posonlyargs, *node.args.args][:1]
-            first = [(each.arg, ast.unparse(each.annotation) if each.annotation else "") for each in written]
-            if verbs.takes_context(first):
-                durable[node.name] = None
-            elif not node.decorator_list:
-                helpers[node.name] = node
-    called = {
-        node.args[0].id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CALLS
-        and isinstance(node.func.value, ast.Name) and node.func.value.id in verbs.CONTEXT_NAMES
-        and node.args and isinstance(node.args[0], ast.Name)
-    }  # fmt: skip
-    meant = [node for name, node in helpers.items() if not durable or name in called]
-    if meant:
-        parameters = [each.arg for each in [*meant[0].args.posonlyargs, *meant[0].args.args]]
-        raise Mistake(verbs.not_registered(meant[0].name, parameters))
-    if not durable:
-        example = "`def clean(ctx, day): ...`"
-        raise Mistake(f"Nothing to register: this cell defines no function. Functions take `ctx` first, for example {example}")
-    return list(durable)
 
 
 # ---- completion --------------------------------------------------------------------------------------------------------------
@@ -423,8 +460,8 @@ def complete(context: CompletionContext) -> SimpleMatcherResult:
         return SimpleMatcherResult(completions=[])
     words = [word.text for word in Line(typed).words]
     word = "" if typed[-1].isspace() else words.pop()
-    if before.endswith("%"):
-        offered = ["register"] if not words else []
+    if before.endswith("%") and not words:
+        offered = list(CELL_VERBS)
     elif not words:
         offered = [*VERBS, "help"]
     else:
@@ -439,45 +476,61 @@ def _candidates(shell: InteractiveShell, words: list[str], word: str, token: str
         return list(VERBS)
     if verb not in VERBS:
         return []
-    options = [option.split(" ")[0] for option in VERBS[verb].options if option.split(" ")[0] not in words]
+    known = VERBS[verb]
+    options = [option.split(" ")[0] for option in known.options if option.split(" ")[0] not in words]
     if word.startswith("-"):
         return [*options, "-h"]
+    if words[-1] in CHOICES and words[-1] in {option.split(" ")[0] for option in known.options}:
+        return list(CHOICES[words[-1]])
     if verb == "connect":
         return list(verbs.WHERES) if index == 1 else []
     if verb == "config":
         key = word.partition("=")[0]
         values = {**{name: list(each) for name, each in verbs.CHOICES.items()}, "stable": ["1", "0"]}
         return values.get(key, []) if "=" in word else [f"{name}=" for name in values]
-    now = session.current()
-    now.follower.pump()
+    if verb == "register":
+        return [name for name, value in shell.user_ns.items() if inspect.isfunction(value) and not name.startswith("_")]
+    now = session.current(even_stopped=True)
+    registered = {name: function for name, _, function in now.client.registry.functions()}
+    places = len(known.words)
+    if index <= places:
+        kind = known.words[index - 1].removesuffix("?")
+        left_out = kind == "picture of" and words[1].endswith(".py")
+        more = options * (not word and index > 1)
+        return more if left_out else more + _known_words(kind, now, registered, word, token)
+    if "function" not in known.words:
+        return options * (not word)
+    if token and token != word:  # Inside an expression.
+        completer: Any = shell.Completer
+        return list(completer.attr_matches(token) if "." in token else completer.global_matches(token))
+    called = words[known.words.index("function") + 1]
+    parameters = list(inspect.signature(registered[called]).parameters.values())[1:] if called in registered else []
+    free = [f"{each.name}=" for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
+    return [name for name in free if not any(given.startswith(name) for given in words)] + options * (not word)
+
+
+def _known_words(kind: str, now: session.Session, registered: dict[str, Any], word: str, token: str) -> list[str]:
+    """What may stand where a word of this kind (`WORDS`) does."""
+    if kind == "function":
+        return list(registered)
+    if kind == "file":
+        return file_names(word, token)
+    if not now.stopped:
+        now.follower.pump()
     with now.follower.lock:
         known = list(now.follower.runs.items())
-        waiting = [node.id for _, followed in known for node in followed.model.nodes if node.state == "waiting"]
-    registered = {name: function for name, _, function in now.client.registry.functions()}
-    match verb, index:
-        case "register", _:
-            return [name for name, value in shell.user_ns.items() if inspect.isfunction(value) and not name.startswith("_")]
-        case "export", 1:
-            return file_names(word, token)
-        case "export", 2:
-            return options * (not word) + [run_id for run_id, _ in known] * (not words[1].endswith(".py"))
-        case (("run" | "attach" | "tree" | "logs" | "wait"), 1):
-            return [run_id for run_id, _ in known]
-        case "retry", 1:
-            return [run_id for run_id, followed in known if followed.model.settled]
-        case "cancel", 1:
-            return [run_id for run_id, followed in known if not followed.model.settled]
-        case (("resolve" | "reject"), 1):
-            return waiting
-        case "run", 2:
-            return list(registered)
-        case "run", _ if token and token != word and not word.startswith("-"):  # Inside an expression.
-            completer: Any = shell.Completer
-            return list(completer.attr_matches(token) if "." in token else completer.global_matches(token))
-        case "run", _ if words[2] in registered:
-            parameters = list(inspect.signature(registered[words[2]]).parameters.values())[1:]
-            free = [f"{each.name}=" for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
-            return [name for name in free if not any(given.startswith(name) for given in words)] + options * (not word)
+        match kind:
+            case "run" | "picture of":
+                return [run_id for run_id, _ in known]
+            case "ended run":
+                return [run_id for run_id, followed in known if followed.model.settled]
+            case "open run":
+                return [run_id for run_id, followed in known if not followed.model.settled]
+            case "question":
+                return [node.id for _, followed in known for node in followed.model.nodes if node.state == "waiting"]
+            case "promise":
+                nodes = (node.id for _, followed in known for node in followed.model.nodes if node.id.startswith(token))
+                return list(itertools.islice(nodes, PROMISES_COMPLETED_MAX))
     return []
 
 

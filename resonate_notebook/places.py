@@ -31,6 +31,18 @@ class Place(NamedTuple):
     protocol: str | None = None
     port: int = DEV_PORT
 
+    def line(self) -> str:
+        """What connects a kernel to it, after `%resonate`."""
+        db = "" if self.path is None else f" --db {str(self.path)!r}" if " " in str(self.path) else f" --db {self.path}"
+        db += f" --durability {self.durability}" if self.path is not None and self.durability != "full" else ""
+        served = f" --group {self.group}" if self.group != "default" else ""
+        served += f" --protocol {self.protocol}" if self.protocol else ""
+        if self.kind == "remote":
+            return f"connect remote {self.url}{served}"
+        if self.kind == "dev":
+            return f"connect dev{f' --port {self.port}' if self.port != DEV_PORT else ''}{db}{served}"
+        return f"connect local{db}"
+
 
 class Connection(NamedTuple):
     """A client of a place, and the development server that was started for it."""

@@ -24,10 +24,13 @@ from resonate_notebook.arguments import Mistake
 from resonate_notebook.lines import line_text
 from resonate_notebook.live import Followed
 from resonate_notebook.model import Node
+from resonate_notebook.promises import Promise, look_at
 from resonate_notebook.session import Session
-from resonate_notebook.text import call_text, duration, visible
+from resonate_notebook.text import arguments_text, call_text, duration, visible
 
 if TYPE_CHECKING:
+    import pandas  # type: ignore[import-untyped]
+
     from resonate_notebook.widget import GraphWidget
 
 SLICE_S: Final = 0.1
@@ -36,6 +39,8 @@ LINE_INTERVAL_S: Final = 1.0
 TAIL_LINES_MAX: Final = 200
 """Lines that a waiting cell shows at a time; of more the last ones."""
 PICTURE_LIMIT_S: Final = 1.0
+NARROWEST: Final = 60
+"""Columns that a terminal needs for a picture that is redrawn in place."""
 FRAME: Final = re.compile(r'^  File "(.+)", line (\d+), in .*$(?:\n    (?! )(.+)$)?', re.MULTILINE)
 
 
@@ -64,12 +69,13 @@ class Run:
     run                          # the live graph, again
     run.result(timeout=60)       # its value, or its error raised; TimeoutError when it takes longer (seconds)
     await run                    # the same, leaving the kernel free
-    run["demo.1.3"].error        # one call of it
+    run["demo.1.3"].error        # one call of it: state, value, error, traceback, ...
+    run.to_frame()               # all of them as a table of pandas
     """
 
     def __init__(self, session: Session, id: str, handle: Handle[Any]) -> None:
         self.id = id
-        self._session = session
+        self.session = self._session = session
         self._handle = handle
         self._shown_in = -1  # The cell in which the magic has shown it already.
 
@@ -89,24 +95,28 @@ class Run:
         With `until="waiting"` it is over, and answers None, as soon as the run waits for a person (or has ended). With `logs` its calls'
         prints, logs and warnings are shown as they come.
         """
-        session, mode = self._session, self._session.mode()
-        followed = self._followed()
-        tail = Tail(session, followed) if logs else None
-        screen = Screen(session, followed, tail) if mode == "terminal" else tail
-        if mode in {"widget", "svg", "text"} and not followed.displays and not followed.widgets:
-            self.show()
-        followed.owed = followed.owed or mode == "static"
-        try:
-            self._until_done(timeout, screen, followed if until == "waiting" else None)
-        finally:
-            if screen is not None:
-                if self.done():
-                    session.follower.catch_up(self.id)
-                screen.finish()
+        self.watch(timeout, until=until, logs=logs)
         if until == "waiting" and not self.done():
             return None
         self._pay()
         return self._handle.result(0)
+
+    def watch(self, timeout: float | None = None, *, until: str = "end", logs: bool = False, view: str = "") -> None:
+        """As `wait`, without the run's result or error. `view` is what a terminal shows: the tree, or timeline or table."""
+        session, mode = self._session, self._session.mode()
+        followed = self._followed()
+        tail = Tail(session, followed) if logs else None
+        screen = Screen(session, followed, tail, view) if mode == "terminal" else tail
+        if mode in {"widget", "html", "svg", "text"} and not followed.displays and not followed.widgets:
+            self.show(view)
+        followed.owed = followed.owed or mode == "static"
+        try:
+            self._until_done(timeout, screen, followed if until == "waiting" else None)
+        finally:
+            if screen is not None and self.done():
+                session.follower.catch_up(self.id)
+            if screen is not None and (self.done() or not screen.left):
+                screen.finish()
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self._awaited().__await__()
@@ -122,13 +132,14 @@ class Run:
         """Waits for the end, or, with `needy`, until that run waits for a person. Interrupts: see the head of this module."""
         deadline = None if timeout is None else time.monotonic() + timeout
         stopped_at: float | None = None
+        second_s = SECOND_STOP_S if self._session.shell is not None else 0.0  # a script has a next line, not a next cell
         while not self._handle.done():
             now = time.monotonic()
             if needy is not None and stopped_at is None:
                 self._session.follower.pump()
                 if needy.model.counts["waiting"]:
                     return
-            if stopped_at is not None and now - stopped_at >= SECOND_STOP_S:
+            if stopped_at is not None and now - stopped_at >= second_s:
                 raise Detached(f"Detached from {self.id}.")
             if stopped_at is None and deadline is not None and now >= deadline:
                 raise StillRunning(f"{self.id} has not ended after {duration(timeout or 0)} and goes on.")
@@ -137,12 +148,14 @@ class Run:
                 if screen is not None and stopped_at is None:
                     screen.draw()
             except KeyboardInterrupt:
+                if screen is not None:
+                    screen.leave()
                 if stopped_at is not None:
                     say(actions.cancel(self._session.follower, self.id))
                     raise Detached(f"{self.id} is cancelled.") from None
                 stopped_at = time.monotonic()
-                again = f"`%resonate attach {self.id}` shows it again."
-                say(f"Detached: {self.id} goes on. Stop again within {SECOND_STOP_S:.0f} s to cancel it. {again}")
+                again = f" Stop again within {second_s:.0f} s to cancel it. `%resonate attach {self.id}` shows it again."
+                say(f"Detached: {self.id} goes on.{again * bool(second_s)}")
 
     def _pay(self) -> None:
         """After the end: the picture that a kernel nobody watches still owes, and the last state of displays that were drawn."""
@@ -169,12 +182,38 @@ class Run:
         """All calls of the run so far, in the order of their creation."""
         return list(self._followed().model.nodes)
 
-    def __getitem__(self, id: str) -> Node:
-        """One call by its promise's id; KeyError when the run has none."""
-        node = self._followed().model.node(id)
-        if node is None:
+    def __getitem__(self, id: str) -> Promise:
+        """One call by its promise's id, as `resonate_notebook.get` gives it; KeyError when the run has none."""
+        if self._followed().model.node(id) is None:
             raise KeyError(id)
-        return node
+        return look_at(self._session.follower, id)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """All calls so far as a `pandas.DataFrame`, one row each, in the order of their creation; ImportError without pandas.
+
+        The index is `id`. Columns: `parent` (id), `name`, `kind` (run, rpc, detached, promise, sleep), `state`, `arguments` (text),
+        `attempts`, `created`, `began`, `ended` (times in UTC), `took_s` (seconds; so far, while it goes on), `error` (text).
+
+            run.to_frame().query("state == 'rejected'").sort_values("took_s")
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("`to_frame` needs the package `pandas`: `%pip install pandas` installs it.") from error
+        now = time.time()
+        with self._session.follower.lock:
+            rows = [
+                {
+                    "id": node.id, "parent": node.parent.id if node.parent else None, "name": node.name, "kind": node.kind,
+                    "state": node.state, "arguments": arguments_text(node), "attempts": node.attempt, "created": node.created_at,
+                    "began": node.began_at, "ended": node.ended_at, "took_s": node.took_s(now), "error": node.error,
+                }
+                for node in self._followed().model.nodes
+            ]  # fmt: skip
+        frame = pandas.DataFrame(rows).set_index("id")
+        for column in ("created", "began", "ended"):
+            frame[column] = pandas.to_datetime(frame[column].astype(float), unit="s", utc=True)
+        return frame.astype({"took_s": float})
 
     @property
     def graph(self) -> GraphWidget:
@@ -186,13 +225,16 @@ class Run:
 
     # ---- showing -------------------------------------------------------------------------------------------------------------
 
-    def show(self) -> Self:
-        """Shows the run in this cell, live where somebody watches; where nobody does, the picture comes when it is waited for."""
+    def show(self, view: str = "") -> Self:
+        """Shows the run in this cell, live where somebody watches; where nobody does, the picture comes when it is waited for.
+
+        `view` is graph, tree, timeline or table; without it the graph, or the tree where there are many calls.
+        """
         followed, mode = self._followed(), self._session.mode()
         if mode == "static" and not self.done():
             followed.owed = True  # A still picture of a beginning helps nobody.
         else:
-            self._show(followed, mode)
+            self._show(followed, mode, view)
         return self
 
     def launched(self, told: str) -> Self:
@@ -209,11 +251,11 @@ class Run:
         self._shown_in = self._session.cells
         return self
 
-    def _show(self, followed: Followed, mode: str) -> None:
+    def _show(self, followed: Followed, mode: str, view: str = "") -> None:
         if mode == "terminal":
-            say(self._session.follower.text(followed, width=terminal_width()))
+            say(self._session.follower.text(followed, width=terminal_width(), view=view))
         elif mode != "off":
-            self._session.follower.show(followed, mode)
+            self._session.follower.show(followed, mode, view)
 
     def _ipython_display_(self) -> None:
         # The magic has shown the run in this very cell; that it is also the cell's value does not ask for a second picture.
@@ -235,6 +277,7 @@ class Tail:
     def __init__(self, session: Session, followed: Followed) -> None:
         self._session = session
         self._followed = followed
+        self.left = False
 
     def take(self, *, all: bool = False) -> list[str]:
         """Lines that have come since the last time; those that are still open only with `all`."""
@@ -254,6 +297,10 @@ class Tail:
         if lines:
             say("\n".join(lines))
 
+    def leave(self) -> None:
+        """Whoever waited has detached: what comes later is not shown here."""
+        self.left = True
+
     def finish(self) -> None:
         """Shows the last ones."""
         self.draw(all=True)
@@ -262,12 +309,15 @@ class Tail:
 class Screen:
     """A terminal while a run is waited for: the tree redrawn in place with its logs above, or a line now and then where that cannot be."""
 
-    def __init__(self, session: Session, followed: Followed, tail: Tail | None = None) -> None:
+    def __init__(self, session: Session, followed: Followed, tail: Tail | None = None, view: str = "") -> None:
         self._session = session
         self._followed = followed
-        self._in_place = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and "NO_COLOR" not in os.environ
+        self._view = view
+        wide = shutil.get_terminal_size().columns > NARROWEST  # a line that wraps would be drawn over in part only
+        self._in_place = sys.stdout.isatty() and wide and os.environ.get("TERM") != "dumb" and "NO_COLOR" not in os.environ
         self._tail = tail or (Tail(session, followed) if self._in_place else None)
         self._drawn_lines = 0
+        self.left = False
         self._said = ""
         self._said_at = time.monotonic()
 
@@ -275,7 +325,7 @@ class Screen:
         """Shows the state of this moment; called ten times a second at most."""
         if self._in_place:
             size = shutil.get_terminal_size()
-            text = self._session.follower.text(self._followed, size.columns - 1, colour=True, rows_max=max(3, size.lines - 8))
+            text = self._text(size.columns - 1, colour=True, rows_max=max(3, size.lines - 8))
             self._write("\n".join(text.split("\n")[: size.lines - 1]))
             return
         if self._tail is not None:
@@ -286,14 +336,21 @@ class Screen:
                 say(summary)
                 self._said, self._said_at = summary, time.monotonic()
 
+    def leave(self) -> None:
+        """What was drawn stays, because something is about to be said below it."""
+        self.left, self._drawn_lines = True, 0
+
     def finish(self) -> None:
         """Leaves the whole tree on the screen."""
         if self._in_place:
-            self._write(self._session.follower.text(self._followed, terminal_width(), colour=True), all=True)
+            self._write(self._text(terminal_width(), colour=True), all=True)
         else:
             if self._tail is not None:
                 self._tail.finish()
-            say(self._session.follower.text(self._followed, terminal_width()))
+            say(self._text(terminal_width()))
+
+    def _text(self, width: int, **how: Any) -> str:
+        return self._session.follower.text(self._followed, width, view=self._view, **how)
 
     def _write(self, text: str, *, all: bool = False) -> None:
         back = f"\x1b[{self._drawn_lines}F\x1b[J" if self._drawn_lines else ""

@@ -1,6 +1,7 @@
 """The kernel's connection: one client, one follower, the settings, and the shell in which cells run.
 
-One session exists at a time, made when it is first needed.
+A kernel has one session, made when it is first needed. A client that a script, or a cell, has made by itself is watched by a session of
+its own, which leaves the client alone when it ends.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from IPython.core.getipython import get_ipython
 
 from resonate import Resonate
 from resonate.context import Context
+from resonate.limits import STOP_TIMEOUT_S
 from resonate.registry import Registry
 from resonate_notebook import actions
+from resonate_notebook.arguments import Mistake
 from resonate_notebook.lines import Lines
 from resonate_notebook.live import Follower, Settings, choose_mode
 from resonate_notebook.output import Output
@@ -25,22 +28,28 @@ if TYPE_CHECKING:
     from resonate.server import DevelopmentServer
 
 UNFINISHED_SHOWN_MAX: Final = 100
-RENDERS: Final = ("auto", "widget", "svg", "text", "off")
+WATCHED_MAX: Final = 8
+"""Clients of somebody else's whose runs stay live in a notebook; the one that was shown first gives way."""
+STOP_LIMIT_S: Final = 0.4
+"""What `stop` gives the client's threads; the pictures' threads have `live.CLOSE_LIMIT_S` before."""
+RENDERS: Final = ("auto", "widget", "html", "svg", "text", "off")
 OUTPUTS: Final = ("node", "cell")
 
 
 class Session:
-    """What the kernel is connected to. Everything in it ends with `close`."""
+    """What the kernel is connected to. Everything in it ends with `close`, but a client that was given."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: Resonate | None = None) -> None:
         wanted = os.environ.get("RESONATE_NOTEBOOK_RENDER", "auto").lower()
         self.settings = Settings(render=wanted if wanted in RENDERS else "auto")
         self.connected_to = Place()
         self.server: DevelopmentServer | None = None
         """The development server that was started here."""
-        self._begin(open_place(self.connected_to, Registry()).client)
+        self.stopped = False
+        self._is_owner = client is None
+        self._begin(open_place(self.connected_to, Registry()).client if client is None else client)
         self.shell = get_ipython()
-        self.output = Output(self._lines_of, self.place, self.shell)
+        self.output = Output(self._lines_of, self.place, self.shell) if self._is_owner else None  # a script's prints stay where they are
         self.cells = 0  # How many have begun; `execution_count` stands still where a client stores no history, as nbval's.
         if self.shell is not None:
             self.shell.events.register("pre_run_cell", self._cell_begins)
@@ -57,12 +66,9 @@ class Session:
         When the place cannot be used, that is raised and everything stays as it was.
         """
         connection = open_place(place, self.client.registry)
-        ended = list(self.client.unfinished()) if self.connected_to.kind == "memory" else []
-        self.follower.close()
-        self.client.stop()
-        if self.server is not None:
-            self.server.stop()
-        self.connected_to, self.server = place, connection.server
+        ended = list(self.client.unfinished()) if self.connected_to.kind == "memory" and not self.stopped else []
+        self.stop()
+        self.connected_to, self.server, self.stopped = place, connection.server, False
         self._begin(connection.client)
         self.client.start()
         if place.kind == "file":  # what is on a server is everybody's
@@ -98,34 +104,74 @@ class Session:
             return os.path.basename(filename)
         return "cell" if self.settings.stable else f"cell {number}"
 
+    def stop(self, limit_s: float = STOP_TIMEOUT_S) -> None:
+        """Stops following, then the client and the server that was started here. Runs in memory end; functions stay registered."""
+        self.stopped = True
+        self.follower.close()
+        if self._is_owner:
+            self.client.stop(limit_s)
+        if self.server is not None:
+            self.server.stop()
+
     def close(self) -> None:
-        """Stops following, then the client. Runs in memory end here."""
+        """Stops everything, and listens to the shell no more."""
         atexit.unregister(self.close)
         if self.shell is not None:
             for event, callback in (("pre_run_cell", self._cell_begins), ("post_run_cell", self._cell_ends)):
                 if callback in self.shell.events.callbacks[event]:
                     self.shell.events.unregister(event, callback)
-        self.follower.close()
-        self.client.stop()
-        self.output.close()
-        if self.server is not None:
-            self.server.stop()
+        self.stop()
+        if self.output is not None:
+            self.output.close()
 
 
 _current: Session | None = None
+_watching: list[Session] = []
+"""Sessions for clients that are not the kernel's own."""
 
 
-def current() -> Session:
-    """The session of this kernel, made now if there is none."""
+def current(*, even_stopped: bool = False) -> Session:
+    """The session of this kernel, made now if there is none. A `Mistake` when it was stopped, unless that is all right."""
     global _current  # noqa: PLW0603 - a kernel has one connection
     if _current is None:
         _current = Session()
+    if _current.stopped and not even_stopped:
+        line = _current.connected_to.line()
+        raise Mistake(f"This kernel is not connected any more: it was stopped. `%resonate {line}` connects it again.")
     return _current
 
 
+def watching(client: Resonate) -> Session:
+    """The session that follows the runs of a client: the kernel's own if it is the kernel's client, else one for it."""
+    global _watching  # noqa: PLW0603 - as above
+    if _current is not None and not _current.stopped and is_same(_current.client, client):
+        return _current
+    found = next((each for each in _watching if is_same(each.client, client)), None)
+    if found is None:
+        found = Session(client)
+        _watching = [*_watching, found]
+        for oldest in _watching[:-WATCHED_MAX]:
+            unwatch(oldest)
+    return found
+
+
+def unwatch(session: Session) -> None:
+    """Closes a session that `watching` has made; the kernel's own stays."""
+    if session in _watching:
+        _watching.remove(session)
+        session.close()
+
+
+def is_same(one: Resonate, other: Resonate) -> bool:
+    """Whether two clients are one, or copies of one with other options."""
+    return one._shared is other._shared
+
+
 def end() -> None:
-    """Closes the session; the next verb makes a new one."""
+    """Closes the session, and those for other clients; the next verb makes a new one."""
     global _current
     session, _current = _current, None
+    while _watching:
+        unwatch(_watching[-1])
     if session is not None:
         session.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from datetime import UTC, datetime
 from typing import Final
 
 from resonate_notebook.layout import INDENT_MAX, Item, choose, fold, rows
@@ -90,6 +91,12 @@ def duration(seconds: float) -> str:
     return f"{whole // 86_400} d {whole % 86_400 // 3600:02} h"
 
 
+def moment(at: float) -> str:
+    """Answers a moment (seconds since the epoch) in local time, with its day where it is not today's."""
+    then = datetime.fromtimestamp(at, UTC).astimezone()
+    return f"{then:%H:%M:%S}" if then.date() == datetime.now(UTC).astimezone().date() else f"{then:%a %d %b %Y, %H:%M:%S}"
+
+
 def countdown(seconds: float) -> str:
     """Answers a time that is left, in whole seconds below a minute."""
     return f"{max(0, round(seconds))} s" if seconds < 59.5 else duration(round(seconds))
@@ -101,14 +108,19 @@ def call_parts(node: Node, width: int) -> tuple[str, str]:
     When it is too long the arguments' names go first, then the end of the arguments, and the name last.
     """
     name = visible(node.name or node.id)
-    pairs = [(visible(key), visible(text)) for key, text in node.arguments]
-    inside = ", ".join(f"{key}={text}" if key else text for key, text in pairs)
+    inside = arguments_text(node)
     room = width - cells(name) - 2
     if cells(inside) > room:
-        inside = ", ".join(text for _, text in pairs)
+        inside = ", ".join(visible(text) for _, text in node.arguments)
     if room < 1 and cells(inside) > room:
         return cut(name, width), ""
     return name, f"({cut(inside, room)})"
+
+
+def arguments_text(node: Node) -> str:
+    """Answers a call's arguments as `day=7, host='gpu-2'`."""
+    pairs = [(visible(key), visible(text)) for key, text in node.arguments]
+    return ", ".join(f"{key}={text}" if key else text for key, text in pairs)
 
 
 def call_text(node: Node, width: int) -> str:
@@ -199,21 +211,22 @@ def render_text(
         print(render_text(model, time.time()))
     """
     width = max(width, 40)
-    lines = _head(model, now_s, width, stable=stable, colour=colour)
+    lines = head_lines(model, now_s, width, stable=stable, colour=colour)
     top = fold(model)
     if top is None:
-        return "\n".join([*lines, "", _paint("No calls yet.", "dim", colour)])
+        return "\n".join([*lines, "", paint("No calls yet.", "dim", colour)])
     shown, left = choose(rows(top), rows_max)
     rails: dict[Item, str] = {}
     lines.append("")
     for item in shown:
         lines += _row(model, item, rails, now_s, width, stable=stable, colour=colour)
     if left:
-        lines.append(_paint(cut(left_out(left), width), "dim", colour))
+        lines.append(paint(cut(left_out(left), width), "dim", colour))
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _head(model: RunModel, now_s: float, width: int, *, stable: bool, colour: bool) -> list[str]:
+def head_lines(model: RunModel, now_s: float, width: int, *, stable: bool, colour: bool) -> list[str]:
+    """Answers the lines on top of every view: the run, its state and place, and how many calls are in which state."""
     root, look = model.root, STATES[model.state]
     state = f"{look.glyph} {look.word}"
     took = None if stable else model.elapsed_s(now_s)
@@ -225,8 +238,8 @@ def _head(model: RunModel, now_s: float, width: int, *, stable: bool, colour: bo
     call = call_text(root, room) if root is not None and room > 3 else ""
     left = "  ".join(part for part in (run_id, call) if part)
     space = " " * (width - cells(left) - cells(state) - cells(right) - 2)
-    painted = left.replace(run_id, _paint(run_id, "bold", colour), 1)
-    lines, line = [f"{painted}  {_paint(state, model.state, colour)}{space}{right}"], ""
+    painted = left.replace(run_id, paint(run_id, "bold", colour), 1)
+    lines, line = [f"{painted}  {paint(state, model.state, colour)}{space}{right}"], ""
     for piece in counted({state: model.counts[state] for state in STATES_IN_SUM}):
         if line and cells(line) + 3 + cells(piece) > width:
             lines.append(line)
@@ -244,7 +257,7 @@ def _row(model: RunModel, item: Item, rails: dict[Item, str], now_s: float, widt
     glyph = STATES[item.state].glyph
     if item.kind == "more":
         rest = cut(more_text(item), width - cells(lead) - 2)
-        return [f"{_paint(lead, 'dim', colour)}{_paint(glyph, item.state, colour)} {rest}"]
+        return [f"{paint(lead, 'dim', colour)}{paint(glyph, item.state, colour)} {rest}"]
     tail = f" ×{len(item.members):,}" if item.kind == "stack" else f" +{item.hidden:,}" if item.hidden else ""
     room = left_room - cells(lead) - 2 - len(tail)
     name, inside = (cut(visible(item.name), room), "") if item.node is None else call_parts(item.node, room)
@@ -255,16 +268,16 @@ def _row(model: RunModel, item: Item, rails: dict[Item, str], now_s: float, widt
     if cells(detail) > room:
         took = ""
     word = STATES[item.state].word if item.node is not None and item.state in URGENT else ""
-    shown = _paint(word, item.state, colour) + detail[len(word) :] if word and detail.startswith(word) else detail
+    shown = paint(word, item.state, colour) + detail[len(word) :] if word and detail.startswith(word) else detail
     time = " " * (room - cells(detail) + 1) + took if took else ""
-    call = f"{_paint(lead, 'dim', colour)}{_paint(glyph, item.state, colour)} {_paint(name, 'bold', colour)}{inside}{tail}{padding}"
+    call = f"{paint(lead, 'dim', colour)}{paint(glyph, item.state, colour)} {paint(name, 'bold', colour)}{inside}{tail}{padding}"
     line = f"{call}{shown}{time}"
     note = _note(item)
     if not note:
         return [line]
     under = rails[item] + ("│ " if item.children else "  ")
     style = "dim" if item.state == "waiting" else "error"
-    return [line, _paint(under, "dim", colour) + _paint(cut(note, width - cells(under)), style, colour)]
+    return [line, paint(under, "dim", colour) + paint(cut(note, width - cells(under)), style, colour)]
 
 
 def _detail(model: RunModel, node: Node, now_s: float, room: int, *, stable: bool) -> str:
@@ -291,5 +304,6 @@ def _note(item: Item) -> str:
     return f"{tries} · {note}" if note else tries
 
 
-def _paint(text: str, style: str, colour: bool) -> str:
+def paint(text: str, style: str, colour: bool) -> str:
+    """Answers the text in the colour of a state (or "dim", "bold", "error"), as it is without `colour`."""
     return f"\x1b[{_SGR[style]}m{text}\x1b[0m" if colour and text else text

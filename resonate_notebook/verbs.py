@@ -24,8 +24,8 @@ from resonate_notebook.live import Followed
 from resonate_notebook.model import SETTLED
 from resonate_notebook.places import DEV_PORT, Place, told
 from resonate_notebook.runs import Run
-from resonate_notebook.session import OUTPUTS, RENDERS, Session, current
-from resonate_notebook.text import duration
+from resonate_notebook.session import OUTPUTS, RENDERS, STOP_LIMIT_S, Session, current
+from resonate_notebook.text import call_text, duration, moment
 
 CONTEXT_NAMES: Final = ("ctx", "context")
 WAITS: Final = ("end", "waiting")
@@ -33,6 +33,8 @@ CHOICES: Final = {"render": RENDERS, "output": OUTPUTS}
 NEW_IDS_MAX: Final = 10_000
 DURABILITIES: Final = ("full", "fast")
 LISTED_IDS_MAX: Final = 6
+CANCEL_LIMIT_S: Final = 0.5
+"""What `stop --cancel` spends on cancelling, so that it is over in two seconds."""
 UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 WHERES: Final = ("local", "remote", "dev")
 
@@ -77,15 +79,15 @@ def connect(
         %resonate connect dev
     """
     place = _place_of(where, db, durability, url, group, protocol, port)
-    session = current()
-    if place == session.connected_to:
+    session = current(even_stopped=True)
+    if place == session.connected_to and not session.stopped:
         return status()
     is_new = place.kind == "file" and place.path is not None and not place.path.exists()
     try:
         ended = session.connect(place)
     except (ResonateStoreError, OSError, ImportError, ValueError) as error:
         raise _not_connected(session, place, error) from error
-    lines = [str(status()).replace("(durable", "(new, durable") if is_new else str(status())]
+    lines = [str(_status(session, is_new=True)).replace("(durable", "(new, durable" if is_new else "(durable")]
     if ended:
         lines.append(f"What was in memory has ended: {_listed(ended)}.")
     return Told("\n".join([*lines, *(_unfinished_text(session) if place.kind == "file" else ())]))
@@ -109,13 +111,61 @@ def _place_of(where: str, db: str | None, durability: str, url: str, group: str,
 
 
 def _not_connected(session: Session, place: Place, error: Exception) -> Mistake:
-    still = f"Still connected as before: {session.client.where[1]}."
+    still = "Still not connected." if session.stopped else f"Still connected as before: {session.client.where[1]}."
     why = str(getattr(error, "mesg", "") or error)
     if place.kind == "remote":
         why = why.partition(" Runs go on as soon")[0]
         do = f"`%resonate connect dev` starts one here; `%resonate doctor {place.url}` looks closer."
         return Mistake(f"{why} {still}\nIs the server running? {do}", "url")
     return Mistake(f"{why.rstrip('.')}. {still}", "option:--db" if place.path is not None else "option:--port")
+
+
+def stop(*, cancel: bool = False) -> Told:
+    """Stop in good order, and tell what becomes of runs that are not over.
+
+    Runs in a file wait there until it is connected again, those on a server go on with other workers; what is in memory is gone. `--cancel`
+    cancels the runs that this kernel knows first. Functions stay registered. `%resonate connect` goes on afterwards.
+
+        %resonate stop
+    """
+    session = current()
+    line = session.connected_to.line()
+    session.follower.pump()
+    with session.follower.lock:
+        going = [run_id for run_id, followed in session.follower.runs.items() if followed.model.root and not followed.model.settled]
+    parts = ["stopped"]
+    if going and cancel:
+        going, cancelled = _cancelled(session, going)
+        parts += [f"{_listed(cancelled)} cancelled"] * bool(cancelled)
+    if going:
+        parts.append(_fate(session.connected_to, going, is_served_here=session.server is not None))
+    session.stop(STOP_LIMIT_S)
+    return Told(f"{' · '.join(parts)}\n`%resonate {line}` connects again.")
+
+
+def _fate(place: Place, going: list[str], *, is_served_here: bool) -> str:
+    """What becomes of runs that are not over when this kernel's client, and the server that it has started, stop."""
+    runs, one = _listed(going), len(going) == 1
+    if place.path is not None and (place.kind == "file" or is_served_here):
+        return f"{runs} wait{'s' * one} in {place.path.name}"
+    if place.kind == "memory" or is_served_here:
+        return f"{runs} {'is' if one else 'are'} gone, with all that was in memory"
+    return f"{runs} {'goes' if one else 'go'} on with other workers"
+
+
+def _cancelled(session: Session, going: list[str]) -> tuple[list[str], list[str]]:
+    """(runs that could not be cancelled in time, those that were)."""
+    done: list[str] = []
+    deadline = time.monotonic() + CANCEL_LIMIT_S
+    for run_id in going:
+        if time.monotonic() > deadline:
+            break
+        try:
+            session.client.cancel(run_id)
+        except ResonateStoreError:
+            continue  # It has just ended, or nobody answers; what is left is told.
+        done.append(run_id)
+    return [run_id for run_id in going if run_id not in done], done
 
 
 def _unfinished_text(session: Session) -> list[str]:
@@ -142,7 +192,11 @@ def status() -> Told:
 
     %resonate status
     """
-    session = current()
+    return _status(current())
+
+
+def _status(session: Session, *, is_new: bool = False) -> Told:
+    """What `status` tells; of a place that has just been connected, what waits for functions is told apart."""
     session.follower.pump()
     functions = len({name for name, _, _ in session.client.registry.functions()})
     runs = list(session.follower.runs.values())
@@ -152,7 +206,9 @@ def status() -> Told:
     if runs:
         calls = f", {len(waiting)} wait{'s' * (len(waiting) == 1)} for you ({', '.join(waiting[:3])})" if waiting else ""
         going = f"{len(open_runs)} run{'s' * (len(open_runs) != 1)} going on{calls}"
-        parts.append(f"{going}, {len(runs) - len(open_runs)} finished")
+        missing = {} if is_new else _missing(session)
+        lost = f", {len(missing)} wait{'s' * (len(missing) == 1)} for `{'`, `'.join(dict.fromkeys(missing.values()))}`" if missing else ""
+        parts.append(f"{going}{lost}, {len(runs) - len(open_runs)} finished")
     size = session.client.size()
     if size is not None and not session.settings.stable:
         parts.append(actions.size_text(size))
@@ -165,7 +221,8 @@ def config(**settings: Any) -> Told:
     """Show or change how runs are shown.
 
     `render` is how: `auto` decides by who runs the cell (a live graph in a page, text in a terminal, still pictures where nobody
-    watches, as under nbclient and nbval). The environment variable RESONATE_NOTEBOOK_RENDER sets it from outside.
+    watches, as under nbclient and nbval). `html` is a picture that is drawn anew as the run goes on, for pages that show no widgets; `auto`
+    falls back to it where the live graph does not load. The environment variable RESONATE_NOTEBOOK_RENDER sets it from outside.
     `stable` leaves out times and whatever else differs from one execution to the next, so that nbval passes byte for byte.
     `output` is where prints, log records and warnings of durable functions go: `node` keeps them with their call, where the panel and
     `%resonate logs` show them; with `cell` they go where Python puts them, which is some cell.
@@ -313,10 +370,10 @@ def functions() -> Told:
     ]
     if not rows:
         return Told("No function is registered. `%%resonate register` on top of a cell registers the functions in it.")
-    return Told(table(rows))
+    return Told(columns(rows))
 
 
-def table(rows: list[list[str]]) -> str:
+def columns(rows: list[list[str]]) -> str:
     """Rows as text in columns."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows)
@@ -348,7 +405,7 @@ def launch(
     try:
         name, raw, found = client.registry.get(function, version)
     except ValueError:
-        raise _unknown_function(session, function, version) from None
+        raise unknown_function(session, function, version) from None
     bound = check_call(name, raw, args, kwargs)
     bound.apply_defaults()
     run_id = id
@@ -388,7 +445,8 @@ def ask(id: str, function: str, args: list[Any], kwargs: dict[str, Any], *, targ
     return Run(session, id, handle)
 
 
-def _unknown_function(session: Session, function: str | Callable[..., Any], version: int) -> Mistake:
+def unknown_function(session: Session, function: str | Callable[..., Any], version: int) -> Mistake:
+    """The mistake for a function that is not registered, with the one that was probably meant."""
     known = [name for name, _, _ in session.client.registry.functions()]
     name = function if isinstance(function, str) else getattr(function, "__name__", "?")
     if name in known:
@@ -459,11 +517,7 @@ def attach(id: str) -> Run:
     run = %resonate attach demo.1
     """
     session = current()
-    if session.follower.follow(id) is None:
-        inside = session.follower.find(id)
-        if inside is not None:
-            raise Mistake(f"{id} is a step of {inside.model.run_id}. `%resonate attach {inside.model.run_id}` shows the run.", "id")
-        raise actions.unknown_run(session.follower, id)
+    actions.followed_run(session.follower, id, "`%resonate attach {}` shows the run.")
     return Run(session, id, session.client.get(id))
 
 
@@ -474,12 +528,21 @@ def ps() -> Told:
     """
     session = current()
     session.follower.pump()
+    missing = _missing(session)
     with session.follower.lock:
-        rows = [_row(session, run_id, followed) for run_id, followed in session.follower.runs.items() if followed.model.root]
-    return Told(table(rows)) if rows else Told("No run has been started here. `%resonate run demo.1 FUNCTION` starts one.")
+        rows = [_row(session, run_id, followed, missing) for run_id, followed in session.follower.runs.items() if followed.model.root]
+    return Told(columns(rows)) if rows else Told("No run has been started here. `%resonate run demo.1 FUNCTION` starts one.")
 
 
-def _row(session: Session, run_id: str, followed: Followed) -> list[str]:
+def _missing(session: Session) -> dict[str, str]:
+    """Runs in a file that wait for their function, which nobody has registered here: the function's name, by run."""
+    known = {name for name, _, _ in session.client.registry.functions()}
+    with session.follower.lock:
+        roots = [followed.model.root for followed in session.follower.runs.values() if session.connected_to.kind == "file"]
+    return {root.id: root.name for root in roots if root is not None and root.state == "pending" and root.name not in known}
+
+
+def _row(session: Session, run_id: str, followed: Followed, missing: dict[str, str]) -> list[str]:
     model, root = followed.model, followed.model.root
     assert root is not None
     age = ""
@@ -489,7 +552,13 @@ def _row(session: Session, run_id: str, followed: Followed) -> list[str]:
     what = actions.counts_text(followed)
     failed = actions.failed_step(followed) if root.state in {"rejected", "timedout"} else None
     if failed is not None:
-        what = f"{failed.error or actions.word_of(failed.state)}" + (f" ({failed.id} {failed.name})" if failed is not root else "")
+        what = failed.error or actions.word_of(failed.state)
+        what += f" ({failed.id} {call_text(failed, 40)})" if failed is not root else ""
+    elif model.state == "sleeping" and not session.settings.stable:
+        due = min((node.due_at for node in model.nodes if node.state == "sleeping" and node.due_at is not None), default=None)
+        what = f"until {moment(due)} · {what}" if due is not None else what
+    elif run_id in missing:
+        what = f"waits for `{missing[run_id]}` to be registered"
     return [run_id, root.name, actions.word_of(model.state), age, what] if age else [run_id, root.name, actions.word_of(model.state), what]
 
 
@@ -499,9 +568,7 @@ def tree(id: str) -> Told:
     %resonate tree demo.1
     """
     session = current()
-    followed = session.follower.follow(id)
-    if followed is None:
-        raise actions.unknown_run(session.follower, id)
+    followed = actions.followed_run(session.follower, id, "`%resonate tree {}` shows the run.")
     return Told(session.follower.text(followed))
 
 
@@ -543,9 +610,10 @@ def export(path: str | os.PathLike[str], id: str | None = None, *, force: bool =
 
 
 def doctor(url: str = "") -> checks.Findings:
-    """Look closer when something is wrong: Python, packages, the live graph, Graphviz, and where this kernel is connected.
+    """Look closer when something is wrong, and say how to mend it.
 
-    Each line is ok, a note, or a problem with how to mend it. With an address, it also tells whether a server answers there.
+    It looks at Python, packages, the live graph, Graphviz, and where this kernel is connected. Each line is ok, a note, or a problem with
+    how to mend it. With an address, it also tells whether a server answers there.
 
         %resonate doctor
         %resonate doctor http://localhost:8001

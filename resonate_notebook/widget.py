@@ -36,17 +36,20 @@ class GraphWidget(anywidget.AnyWidget):
     _css = styles()
     snapshot = traitlets.Dict().tag(sync=True)
     view = traitlets.Unicode("").tag(sync=True)
-    """The tab that a person chose, kept for a page that is loaded again; nothing while nobody has."""
+    """The tab that was asked for, or that a person chose, kept for a page that is loaded again; nothing while nobody has."""
 
     @traitlets.validate("view")
     def _known_view(self, proposal: traitlets.Bunch) -> str:
         """Foreign data, like every message of the page: a view that is none is no choice."""
         return proposal["value"] if proposal["value"] in VIEWS else ""
 
-    def __init__(self, source: Callable[[], dict[str, Any]], post: Callable[[GraphWidget, dict[str, Any]], None]) -> None:
+    def __init__(
+        self, source: Callable[[], dict[str, Any]], post: Callable[[GraphWidget, dict[str, Any]], None], view: str = ""
+    ) -> None:
         self._source = source
         self._post = post
-        self.greeted = False  # The page has said hello: it hears us.
+        self.heard = False  # The page has said something: it can show widgets.
+        self.greeted = False  # It has said hello: a view is there, and hears us.
         self.wants_snapshot = False
         self.detached = False
         self.watched = ""
@@ -57,8 +60,13 @@ class GraphWidget(anywidget.AnyWidget):
         self.sent_at = 0.0
         self._unasked_pause_s = UNASKED_FIRST_S
         self._unasked_at = time.monotonic() + UNASKED_FIRST_S
-        super().__init__()
-        self.on_msg(lambda _, content, __: self._post(self, content) if isinstance(content, dict) else None)
+        super().__init__(view=view)
+        self.on_msg(lambda _, content, __: self._hear(content))
+
+    def _hear(self, content: Any) -> None:
+        self.heard = True
+        if isinstance(content, dict):
+            self._post(self, content)
 
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
         """What the page is sent on opening and on a reload: with the picture as it is now."""

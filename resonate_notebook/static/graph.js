@@ -397,6 +397,8 @@ function toneOf(element) {
 }
 
 export default {
+  /* Called as soon as the page has the model, also where the output is scrolled out of sight and no view is made yet. */
+  initialize({ model }) { model.send({ kind: "loaded" }); },
   render({ model, el }) {
     const widget = new Widget(model, el);
     return () => widget.leave();

@@ -253,3 +253,26 @@ def test_the_first_tutorial_as_a_person_runs_it(lab: Lab, open_notebook: Opener)
     notebook.run(resolve)
     told_late = "seattle-2015.approval was resolved with {'approved': True}. A promise settles once; nothing changed."
     expect(notebook.output(resolve)).to_have_text(told_late)
+
+
+@pytest.mark.parametrize("begun", [["%resonate show demo.1 --view timeline", "gate.set()"]], indirect=True)
+def test_a_run_is_shown_again_in_the_view_that_was_asked_for(begun: Notebook) -> None:
+    """`show --view timeline` begins with the timeline, live; the graph above stays a graph."""
+    begun.run(4)
+    expect(begun.graph(4).get_by_role("tab", name="Timeline")).to_have_attribute("aria-selected", "true")
+    expect(begun.item(4, "demo.1.5")).to_have_attribute("aria-label", re.compile(r"merge\(.*\), running, took .* so far"))
+    expect(begun.graph(2).get_by_role("tab", name="Graph")).to_have_attribute("aria-selected", "true")
+    begun.run(5)
+    begun.expect_state(4, "waiting for you")
+
+
+def test_a_page_in_which_the_widget_never_comes_to_life_gets_a_live_picture(lab: Lab, open_notebook: Opener) -> None:
+    """A module that says nothing stands for one that could not be loaded: in its place is a picture, which goes on, and a line."""
+    mute = "from resonate_notebook import widget\nwidget.GraphWidget._esm = 'export default { render() {} }'"
+    lab.write("mute.ipynb", LOAD, FUNCTIONS, mute, RUN, OPEN)
+    notebook = open_notebook("mute.ipynb")
+    notebook.run(0, 1, 2, 3)
+    expect(notebook.output(3)).to_contain_text("The live graph has not loaded here", timeout=15_000)
+    expect(notebook.output(3).locator("svg text", has_text="merge").first).to_be_visible()
+    notebook.run(4)
+    expect(notebook.output(3).locator("svg text", has_text="waiting for you").first).to_be_visible()

@@ -242,6 +242,7 @@ def test_changes_reach_the_page_while_a_cell_blocks_the_kernel_and_arrive_in_ord
     request = page.start("import time\nrun = %resonate run live.2 ask\ntime.sleep(0.3)\n%resonate resolve live.2.1 1\ntime.sleep(1.5)")
     page.until(lambda m: m["msg_type"] == "comm_open" and "_esm" in m["content"]["data"]["state"])
     comm_id, _ = page.graph_comm()
+    page.say(comm_id, kind="hello")
     whole = page.heard(comm_id, "snapshot")
     page.heard(comm_id, "final")
     assert not [m for m in page.messages if m["parent_header"].get("msg_id") == request and m["content"].get("execution_state") == "idle"]
@@ -319,6 +320,79 @@ def test_a_large_run_costs_the_page_little(page):
              and m["content"]["comm_id"] == comm_id and m["content"]["data"].get("content", {}).get("kind") == "ops"]  # fmt: skip
     assert len(sizes) > 2
     assert sum(sizes) < 1_000 * 400
+
+
+def test_a_page_that_shows_no_widgets_gets_a_live_picture_in_html_and_a_line_that_says_why(page):
+    """Nothing is heard of the widget: after three seconds of a kernel that was free to hear, its place has a picture."""
+    page.run("import time\nrun = %resonate run mute.1 ask\ntime.sleep(1.5)")
+    began = time.monotonic()
+    (shown,) = page.of("display_data")
+    assert WIDGET in shown["data"]
+    place = shown["transient"]["display_id"]
+    update = page.until(lambda m: m["content"].get("transient", {}).get("display_id") == place and "text/html" in m["content"]["data"])
+    assert time.monotonic() - began > 2.5  # a busy kernel's time does not count
+    data = update["content"]["data"]
+    assert set(data) == {"text/html", "text/plain"}
+    assert data["text/html"].startswith("<div><p>The live graph has not loaded here")
+    assert "<svg" in data["text/html"]
+    assert "%resonate resolve mute.1.1 VALUE" in data["text/html"]
+    page.run("%resonate resolve mute.1.1 1\nrun.result(5)")
+    final = page.until(lambda m: m["content"].get("transient", {}).get("display_id") == place and SVG in m["content"]["data"])["content"]
+    assert set(final["data"]) == {SVG, "text/plain"}
+    assert "✓ resolved" in final["data"]["text/plain"]
+
+
+def test_a_run_that_ended_before_a_mute_page_was_given_up_leaves_its_picture_alone(page):
+    page.run("run = %resonate run mute.2 pipeline days=2\nrun.result(5)")
+    final = page.until(final_of("mute.2"))["content"]["data"]
+    assert set(final) == {SVG, "text/plain"}
+
+
+def test_a_widget_that_is_heard_late_takes_its_place_again(page):
+    page.run("run = %resonate run late.1 ask")
+    (shown,) = page.of("display_data")
+    comm_id, _ = page.graph_comm()
+    page.until(lambda m: m["msg_type"] == "update_display_data" and "text/html" in m["content"]["data"])
+    page.say(comm_id, kind="loaded")
+    back = page.until(lambda m: m["msg_type"] == "update_display_data" and WIDGET in m["content"]["data"])["content"]
+    assert back["transient"] == shown["transient"]
+    assert back["data"][WIDGET]["model_id"] == comm_id
+    page.run("%resonate resolve late.1.1 1\nrun.result(5)")
+    final = page.until(final_of("late.1"))["content"]["data"]
+    assert set(final) == {WIDGET, SVG, "text/plain"}
+
+
+def test_a_page_that_has_loaded_the_widget_out_of_sight_keeps_it(page):
+    """A page makes no view of an output that is scrolled away, but its model says that it is there."""
+    page.run("run = %resonate run far.1 ask")
+    comm_id, _ = page.graph_comm()
+    page.say(comm_id, kind="loaded")
+    time.sleep(3.6)  # longer than the limit: what is to be seen is that nothing comes
+    page.run("1 + 1")
+    assert not [each for each in page.of("update_display_data") if "text/html" in each["data"]]
+    page.run("%resonate cancel far.1")
+
+
+def test_a_view_that_is_asked_for_is_the_one_that_the_widget_begins_with(page):
+    page.run("run = %resonate run view.1 pipeline days=3\nrun.result(5)\n%resonate show view.1 --view timeline")
+    states = [each["data"]["state"] for each in page.of("comm_open") if "_esm" in each["data"]["state"]]
+    assert [each["view"] for each in states] == ["", "timeline"]
+    assert "at work" in page.of("display_data")[-1]["data"]["text/plain"]
+
+
+def test_html_may_be_asked_for_and_is_live(page):
+    page.run("%resonate config render=html\nrun = %resonate run html.1 ask")
+    (shown,) = page.of("display_data")
+    assert set(shown["data"]) == {"text/html", "text/plain"}
+    assert "<p>" not in shown["data"]["text/html"]
+    assert not page.of("comm_open")
+    page.run("%resonate resolve html.1.1 1\n%resonate wait html.1")
+    last = page.of("update_display_data")[-1]
+    assert last["transient"] == shown["transient"]
+    assert set(last["data"]) == {"text/html", "text/plain"}
+    page.run("%resonate show html.1 --view table")
+    assert "<pre>" in page.of("display_data")[0]["data"]["text/html"]
+    page.run("%resonate config render=auto")
 
 
 def test_svg_and_text_are_live_without_a_widget_and_off_shows_nothing(page):

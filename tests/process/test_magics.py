@@ -286,7 +286,7 @@ def test_the_same_call_under_the_same_id_is_the_same_run(cell):
         ("resolve demo.2 yes", "yes", "`yes` cannot be evaluated: NameError: name 'yes' is not defined. Plain text goes in quotes: 'yes'."),
         ("connect locl", "locl", "There is no `locl` to connect to. Did you mean `local`? Known: local, remote, dev."),
         ("config rendr=svg", "rendr", "There is no setting `rendr`. Did you mean `render`? Known: render, output, stable."),
-        ("config render=swg", "swg", "`render` is one of auto, widget, svg, text, off. Did you mean `svg`?"),
+        ("config render=swg", "swg", "`render` is one of auto, widget, html, svg, text, off. Did you mean `svg`?"),
         ("register gate", "gate", "is a Event. Only plain functions can be registered."),
     ],
 )
@@ -313,7 +313,7 @@ def test_a_run_that_fails_is_told_with_the_step_the_line_and_what_to_do(cell):
     cell("run.result()")
     assert isinstance(cell.error, ValueError)
     assert "rejected" in cell.good("%resonate ps")
-    assert "ValueError: no rows (demo.0.14 clean)" in cell.good("%resonate ps")
+    assert "ValueError: no rows (demo.0.14 clean(day=13))" in cell.good("%resonate ps")
 
 
 def test_waiting_has_an_end_and_the_run_goes_on(cell):
