@@ -212,7 +212,10 @@ class RemoteStore:
     def call(self, operations: Sequence[Operation]) -> list[Any]:
         """Carry out operations in order, or at once where they only read, and wait for them. A refused one's answer is the error itself."""
         if len(operations) < 2 or not all(isinstance(each, GetPromise) for each in operations):
-            return [self._call(operation) for operation in operations]
+            told: list[Any] = []
+            for operation in operations:  # who has waited for the server in vain does not wait once more
+                told.append(self._call(operation, 0.0 if told and isinstance(told[-1], StoreUnavailable) else FOREGROUND_LIMIT_S))
+            return told
         answers: dict[int, Any] = {}
         for place, operation in enumerate(operations):
             job = self._job(operation, partial(answers.__setitem__, place))
@@ -229,7 +232,7 @@ class RemoteStore:
         if isinstance(answer, StoreUnavailable):
             raise answer
 
-    def _call(self, operation: Operation, limit_s: float = FOREGROUND_LIMIT_S) -> Any:
+    def _call(self, operation: Operation, limit_s: float) -> Any:
         done = threading.Event()
         answers: list[Any] = []
 
