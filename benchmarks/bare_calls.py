@@ -9,6 +9,7 @@ import base64
 import json
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -56,23 +57,23 @@ def is_whole(received: bytes) -> bool:
     return bool(found) and len(body) >= int(head.lower().partition(b"content-length: ")[2].split(b"\r\n", 1)[0])
 
 
-class Bare:
+class Bare(ABC):
     """The workloads as plain requests. `create` and `settle` are those of a promise on behalf of a run, or (None) of nobody."""
 
     def __init__(self, url: str) -> None:
         self.ask = Socket(url).ask
 
-    def begin(self, run: str, value: Any) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def begin(self, run: str, value: Any) -> None: ...
 
-    def create(self, id: str, run: str | None) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def create(self, id: str, run: str | None) -> None: ...
 
-    def settle(self, id: str, run: str | None, value: Any) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def settle(self, id: str, run: str | None, value: Any) -> None: ...
 
-    def end(self, run: str, value: Any) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def end(self, run: str, value: Any) -> None: ...
 
     def step(self, id: str, run: str, value: int) -> int:
         self.create(id, run)

@@ -122,7 +122,6 @@ CASES = (
     ),
     Case("observed", "observed", 2000, 300, ("memory",), "Runs of N promises, a fan-out, with nobody watching (µs a promise)"),
 )  # fmt: skip
-BY_KEY = {case.key: case for case in CASES}
 
 BOTH = ("bare-legacy", "remote-legacy", "bare-current", "remote-current")
 EVERYBODY = ("bare-legacy", "remote-legacy", "remote-0.6.7", "bare-current", "remote-current", "remote-0.8.1")

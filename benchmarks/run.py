@@ -23,14 +23,14 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from cases import CASES, OURS, Case, Row
+from cases import CASES, OURS, TARGETS, Case, Row, Target
 from processes import DBOS, REFERENCE, ROOT, CannotInstall, dbos_python, measure, modern_python, reference_python
 from tables import number, render
 
-RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 RAW = ROOT / "build" / "bench.json"
 BEGIN, END = "<!-- tables:begin -->", "<!-- tables:end -->"
 ENVIRONMENTS = {"0.6.7": reference_python, "dbos": dbos_python, "remote-0.6.7": reference_python, "remote-0.8.1": modern_python}
@@ -92,47 +92,74 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, {platform.system()}, {python}"
 
 
-def write_results(path: Path, text: str) -> None:
-    """Put the text between the markers of a page; everything around them is written by people."""
-    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise SystemExit(f"{path} has lost its markers {BEGIN} and {END}.")
-    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+def write_results(path: Path, text: str, begin: str = BEGIN, end: str = END) -> None:
+    """Put the text between two markers of a page; everything around them is written by people, or by another command."""
+    before, _, rest = path.read_text(encoding="utf-8").partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise SystemExit(f"{path} has lost its markers {begin} and {end}.")
+    path.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure this package beside floors, resonate-sdk 0.6.7 and DBOS.")
-    parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--case-timeout-s", type=float, default=60)
-    parser.add_argument("--only", default="", help="a regular expression on 'case N concurrency'")
-    parser.add_argument("--peers", default="", help="a regular expression on peers: memory, full, fast, 0.6.7, dbos, memjson, ...")
-    parser.add_argument("--quick", action="store_true", help="small sizes, one repetition, RESULTS.md is left alone")
-    options = parser.parse_args()
-    cases = [case for case in CASES if re.search(options.only, f"{case.key} {case.size(is_quick=options.quick)} {case.concurrency}")]
-    repetitions = 1 if options.quick else options.repetitions
-    began_s, load_before = time.monotonic(), os.getloadavg()[0]
-    peers = interpreters(cases, re.compile(options.peers))
-    rows = measure_all(cases, peers, repetitions, options.case_timeout_s, is_quick=options.quick)
+@dataclass(frozen=True)
+class Benchmark:
+    """One page of figures: what it measures, and what it says of that."""
 
-    RAW.write_text(json.dumps([{"case": key, "peer": peer, "rows": own} for (key, peer), own in rows.items()], indent=1))
-    arguments = shlex.join(sys.argv[1:])
-    minutes = (time.monotonic() - began_s) / 60
-    command = "make bench" + (f" BENCH={shlex.quote(arguments)}" if arguments else "")
-    told = [
-        f"Made by `{command}` on {time.strftime('%Y-%m-%d')}.",
-        f"{repetitions} repetitions, at most {options.case_timeout_s:g} s a case, {minutes:.0f} minutes in all.",
-        f"Rivals: {REFERENCE}, {DBOS}.",
-        f"Machine: {machine()}. Load average {load_before:.1f} before and {os.getloadavg()[0]:.1f} after.",
-    ]
-    text = "\n".join(told) + "\n\n" + render(cases, rows, is_quick=options.quick)
-    print("\n" + text)
-    if options.quick or options.only or options.peers:
-        print(f"\n{RESULTS.name} is left as it was: this was a part of the cases. Raw figures: {RAW.relative_to(ROOT)}")
-    else:
-        write_results(RESULTS, text)
-        print(f"\nWritten to {RESULTS.relative_to(ROOT)}; raw figures in {RAW.relative_to(ROOT)}.")
+    verb: str
+    description: str
+    page: Path
+    raw: Path
+    cases: Sequence[Case]
+    targets: Sequence[Target]
+    case_timeout_s: float
+    only: str
+    """What `--only` is held against, in words."""
+    peers: str
+    """Of whom `--peers` selects."""
+    rivals: str
+    where: str = ""
+    measure: Measure = measure
+
+    def run(self) -> None:
+        """Measure what the command line asks for and print it; where that was everything, write it into the page."""
+        options = self._asked()
+        names = {case: f"{case.key} {case.size(is_quick=options.quick)} {case.concurrency}" for case in self.cases}
+        cases = [case for case, name in names.items() if re.search(options.only, name)]
+        repetitions = 1 if options.quick else options.repetitions
+        began_s, load_before = time.monotonic(), os.getloadavg()[0]
+        peers = interpreters(cases, re.compile(options.peers))
+        rows = measure_all(cases, peers, repetitions, options.case_timeout_s, self.measure, is_quick=options.quick)
+        self.raw.write_text(json.dumps([{"case": key, "peer": peer, "rows": own} for (key, peer), own in rows.items()], indent=1))
+        arguments = shlex.join(sys.argv[1:])
+        minutes = (time.monotonic() - began_s) / 60
+        command = f"make {self.verb}" + (f" BENCH={shlex.quote(arguments)}" if arguments else "")
+        told = [
+            f"Made by `{command}` on {time.strftime('%Y-%m-%d')}{self.where}.",
+            f"{repetitions} repetitions, at most {options.case_timeout_s:g} s a case, {minutes:.0f} minutes in all.",
+            f"Rivals: {self.rivals}.",
+            f"Machine: {machine()}. Load average {load_before:.1f} before and {os.getloadavg()[0]:.1f} after.",
+        ]
+        text = "\n".join(told) + "\n\n" + render(cases, rows, self.targets, is_quick=options.quick)
+        print("\n" + text)
+        if options.quick or options.only or options.peers:
+            print(f"\n{self.page.name} is left as it was: this was a part of the cases. Raw figures: {self.raw.relative_to(ROOT)}")
+        else:
+            write_results(self.page, text)
+            print(f"\nWritten to {self.page.relative_to(ROOT)}; raw figures in {self.raw.relative_to(ROOT)}.")
+
+    def _asked(self) -> argparse.Namespace:
+        parser = argparse.ArgumentParser(description=self.description)
+        parser.add_argument("--repetitions", type=int, default=3)
+        parser.add_argument("--case-timeout-s", type=float, default=self.case_timeout_s)
+        parser.add_argument("--only", default="", help=f"a regular expression on {self.only}")
+        parser.add_argument("--peers", default="", help=f"a regular expression on peers: {self.peers}")
+        parser.add_argument("--quick", action="store_true", help=f"small sizes, one repetition, {self.page.name} is left alone")
+        return parser.parse_args()
 
 
 if __name__ == "__main__":
-    main()
+    Benchmark(
+        verb="bench", description="Measure this package beside floors, resonate-sdk 0.6.7 and DBOS.",
+        page=ROOT / "benchmarks" / "RESULTS.md", raw=RAW, cases=CASES, targets=TARGETS, case_timeout_s=60, only="'case N concurrency'",
+        peers="memory, full, fast, 0.6.7, dbos, memjson, ...", rivals=f"{REFERENCE}, {DBOS}",
+    ).run()  # fmt: skip

@@ -213,8 +213,12 @@ class RemoteStore:
     def call(self, operations: Sequence[Operation]) -> list[Any]:
         """Carry out operations in order, or at once where they only read, and wait for them. A refused one's answer is the error itself."""
         if len(operations) < 2 or not all(isinstance(each, GetPromise) for each in operations):
-            return [self._call(operation) for operation in operations]
-        answers: list[Any] = [_NONE] * len(operations)
+            answers: list[Any] = []
+            for operation in operations:  # who has waited for the server in vain does not wait once more
+                is_away = bool(answers) and isinstance(answers[-1], StoreUnavailable)
+                answers.append(self._call(operation, 0.0 if is_away else FOREGROUND_LIMIT_S))
+            return answers
+        answers = [_NONE] * len(operations)
         told: SimpleQueue[tuple[int, Any]] = SimpleQueue()
         for place, operation in enumerate(operations):
             job = self._job(operation, partial(_put, told, place))
@@ -236,7 +240,7 @@ class RemoteStore:
         if isinstance(answer, StoreUnavailable):
             raise answer
 
-    def _call(self, operation: Operation, limit_s: float = FOREGROUND_LIMIT_S) -> Any:
+    def _call(self, operation: Operation, limit_s: float) -> Any:
         done = threading.Event()
         answers: list[Any] = []
 

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Locator, expect
 from test_graph_page import Front, node, small
 
 PICTURES = os.environ.get("RESONATE_TEST_SCREENSHOTS", "")
-SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
+MINUTE, HOUR = 60_000, 3_600_000
 
 
 def open_front(browser: Browser, origin: str, width: int = 1100, **options: Any) -> Front:

@@ -235,7 +235,9 @@ def starve(disk: str, ledger: str, seed: int, durability: str, dies: bool) -> An
     with opened(Path(disk, "runs.db"), Path(ledger), durability) as client:
         load = Load(client, ledger, chance)
         lines = chance.randint(0, chance.choice(LINES))
-        while len(lines_of(ledger)) < lines:
+        deadline = time.monotonic() + SOON_S
+        while (written := len(lines_of(ledger))) < lines:
+            assert time.monotonic() < deadline, f"there was space, and after {SOON_S} s the runs had written {written} of {lines} lines"
             if load.is_enough():
                 time.sleep(0.001)
             else:

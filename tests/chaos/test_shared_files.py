@@ -24,6 +24,7 @@ from tests.chaos.nursery import Child, Nursery
 from tests.chaos.sharing import crowd
 from tests.chaos.waits import when
 from tests.chaos.workflows import WORKFLOWS, register
+from tests.process.forking import in_child
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork"),
@@ -164,28 +165,6 @@ def test_a_clock_may_jump(offset_s: float, known: dict[str, str], nursery: Nurse
 
 
 # ---- forks -----------------------------------------------------------------------------------------------------------------------------
-
-
-def in_child(do: Any, meanwhile: Any = lambda: None) -> str:
-    """What `do` gives in a forked child, as text, while the parent does something else; the child ends there.
-
-    No other thread of a test may use SQLite when it forks: the child would wait for ever for a lock that its memory says is held.
-    """
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            told = str(do())
-        except BaseException as error:
-            told = f"{type(error).__name__}: {error}"
-        os.write(writer, told.encode()[:4000])
-        os._exit(0)
-    os.close(writer)
-    meanwhile()
-    with os.fdopen(reader, "rb") as stream:
-        told = stream.read().decode()
-    os.waitpid(child, 0)
-    return told
 
 
 def value(ctx: Any, x: Any) -> Any:

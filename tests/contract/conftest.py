@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-PROCESS = str(Path(__file__).parents[1] / "process")
-if PROCESS not in sys.path:
-    sys.path.insert(0, PROCESS)  # for `waiting`
+TESTS = Path(__file__).parents[1]
+for place in (str(TESTS.parent), str(TESTS / "process")):  # for `tests.remote` and `waiting`
+    if place not in sys.path:
+        sys.path.insert(0, place)
 
 from resonate import Resonate  # noqa: E402
 

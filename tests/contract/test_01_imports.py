@@ -1,7 +1,7 @@
 """Contract 1: where programs find what they import.
 
-Left out: `RemoteStore` and `Poller`, which come with the wire protocols; what the contract calls internal (`conventions`, `utils`,
-`models.convention`, `AWT`, `TRM`, `LFX`, `RFX`, `Coroutine`) and the logger of 0.6.7's own simulator (`DSTLogger`).
+Left out: what the contract calls internal (`conventions`, `utils`, `models.convention`, `AWT`, `TRM`, `LFX`, `RFX`, `Coroutine`) and
+the logger of 0.6.7's own simulator (`DSTLogger`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import importlib
 import inspect
 import logging
 import time
+from collections.abc import Callable
 from typing import Any, get_type_hints
 
 import pytest
@@ -21,7 +22,7 @@ from resonate.clocks import StepClock
 from resonate.coroutine import LFC, LFI, RFC, RFI, Promise
 from resonate.encoders import DefaultEncoder
 from resonate.loggers import ContextLogger
-from resonate.message_sources import LocalMessageSource
+from resonate.message_sources import LocalMessageSource, Poller
 from resonate.models import message
 from resonate.models.clock import Clock
 from resonate.models.context import Context, Info
@@ -31,7 +32,7 @@ from resonate.models.retry_policy import RetryPolicy
 from resonate.models.store import PromiseStore, ScheduleStore, Store, TaskStore
 from resonate.retry_policies import Constant, Exponential, Linear, Never
 from resonate.routers import TagRouter
-from resonate.stores import LocalStore
+from resonate.stores import LocalStore, RemoteStore
 
 HELD_BY = {
     "1 `resonate` exports exactly five names": "pure/test_imports.py::test_the_sdk_offers_exactly_what_0_6_7_does",
@@ -44,8 +45,8 @@ NAMES = {
     "resonate.resonate": "Resonate Context Function Time Random ALLOWED_LOG_LEVELS",
     "resonate.retry_policies": "Constant Exponential Linear Never",
     "resonate.errors": "ResonateError ResonateStoreError ResonateCanceledError ResonateTimedoutError ResonateShutdownError",
-    "resonate.stores": "LocalStore",
-    "resonate.message_sources": "LocalMessageSource",
+    "resonate.stores": "LocalStore RemoteStore",
+    "resonate.message_sources": "LocalMessageSource Poller",
     "resonate.encoders": "Base64Encoder CombinedEncoder HeaderEncoder JsonEncoder JsonPickleEncoder NoopEncoder PairEncoder",
     "resonate.registry": "Registry",
     "resonate.dependencies": "Dependencies",
@@ -107,6 +108,7 @@ class Half:
 FITTING = [
     (Encoder, DefaultEncoder()), (RetryPolicy, Never()), (RetryPolicy, Constant()), (RetryPolicy, Linear()), (RetryPolicy, Exponential()),
     (Store, LocalStore()), (MessageSource, LocalStore().message_source("g", "i")), (Clock, StepClock()), (Clock, time),
+    (Store, RemoteStore()), (MessageSource, Poller("g", "i")),
 ]  # fmt: skip
 
 
@@ -117,15 +119,16 @@ def test_protocols_can_be_asked_for(protocol: Any, thing: Any) -> None:
     assert not isinstance(Half(), protocol)
 
 
+@pytest.mark.parametrize("store", [LocalStore, RemoteStore])
 @pytest.mark.parametrize(
     ("protocol", "face"), [(PromiseStore, "promises"), (TaskStore, "tasks"), (ScheduleStore, "schedules")],
     ids=["promises", "tasks", "schedules"],
 )  # fmt: skip
-def test_the_faces_of_a_store_have_what_their_protocols_say(protocol: type, face: str) -> None:
+def test_the_faces_of_a_store_have_what_their_protocols_say(protocol: type, face: str, store: Callable[[], Store]) -> None:
     """Each method of a store's protocol is there, with the same parameters in the same order, the same kinds and defaults."""
     for name, method in inspect.getmembers(protocol, inspect.isfunction):
         if not name.startswith("_"):
-            ours = inspect.signature(getattr(getattr(LocalStore(), face), name)).parameters
+            ours = inspect.signature(getattr(getattr(store(), face), name)).parameters
             theirs = list(inspect.signature(method).parameters.values())[1:]
             assert [(each.name, each.kind, each.default) for each in ours.values()] == [
                 (each.name, each.kind, each.default) for each in theirs

@@ -1,10 +1,8 @@
-"""Contract 2: the client, how it is made, and how it launches and looks up runs.
-
-Left out: `Resonate.remote` and everything about servers that cannot be reached (D-10), which come with the wire protocols.
-"""
+"""Contract 2: the client, how it is made, and how it launches and looks up runs."""
 
 from __future__ import annotations
 
+import base64
 import inspect
 import json
 import logging
@@ -23,7 +21,7 @@ from resonate.errors import ResonateStoreError
 from resonate.message_sources import LocalMessageSource
 from resonate.registry import Registry
 from resonate.retry_policies import Never
-from resonate.stores import LocalStore
+from resonate.stores import LocalStore, RemoteStore
 
 HELD_BY = {
     "2.1 each wrong argument is named": "pure/test_options_and_registry.py::test_wrong_constructor_arguments_are_named",
@@ -37,6 +35,8 @@ HELD_BY = {
     "2.2 names of dependencies are text": "pure/test_options_and_registry.py::test_dependencies_have_text_names",
     "2.2 `run` and `begin_run`": "process/test_guide.py::test_run_and_begin_run",
     "2.2 `rpc` and `begin_rpc`": "process/test_guide.py::test_rpc_and_begin_rpc",
+    "2.1 a client of a server opens no connection": "remote/test_faults.py::test_which_protocol_it_is_is_found_out",
+    "2.3 a server that cannot be reached": "contract/test_15_defects.py::test_nobody_waits_for_ever_for_a_server",
     "2.3 many who launch one id": "process/test_concurrency.py::test_many_threads_join_one_run",
     "2.4 a local client answers for every target": "process/test_guide.py::test_rpc_and_begin_rpc",
 }
@@ -56,7 +56,15 @@ def test_the_signatures_of_the_constructors() -> None:
     assert list(local)[:7] == ["dependencies", "group", "log_level", "pid", "registry", "ttl", "workers"]
     assert {name: local[name].default for name in list(local)[:7]} == shared | {"log_level": logging.INFO}
     assert {each.kind for each in list(local.values())[:7]} == {inspect.Parameter.POSITIONAL_OR_KEYWORD}
-    assert [each for each in [*made.values(), *local.values()] if each.default is inspect.Parameter.empty] == []
+    remote = inspect.signature(Resonate.remote).parameters
+    places = list(remote)[:11]
+    assert places == [
+        "auth", "dependencies", "group", "host", "log_level", "message_source_port", "pid", "registry", "store_port", "ttl", "workers",
+    ]  # fmt: skip
+    further = {"auth": None, "host": None, "message_source_port": None, "store_port": None, "log_level": logging.INFO}
+    assert {name: remote[name].default for name in places} == shared | further
+    assert {remote[name].kind for name in places} == {inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    assert [each for each in [*made.values(), *local.values(), *remote.values()] if each.default is inspect.Parameter.empty] == []
 
 
 def test_every_argument_of_local_arrives_at_its_place() -> None:
@@ -69,6 +77,22 @@ def test_every_argument_of_local_arrives_at_its_place() -> None:
         assert client.registry is registry
         shared = client._shared
         assert (shared.group, shared.pid, shared.ttl_s, shared._workers) == ("group", "process", 7, 3)
+
+
+def test_every_argument_of_remote_arrives_at_its_place() -> None:
+    """`remote` hands each positional argument on as what it is, and asks no server for anything."""
+    dependencies, registry = Dependencies(), Registry()
+    dependencies.add("db", "connection")
+    client = Resonate.remote(("ada", "secret"), dependencies, "group", "http://far", "ERROR", "9", "process", registry, "7", 5, 3)
+    shared = client._shared
+    assert (shared.group, shared.pid, shared.ttl_s, shared._workers, shared._log_level) == ("group", "process", 5, 3, logging.ERROR)
+    assert (shared.dependencies, client.registry) == (dependencies, registry)
+    store = shared.store
+    assert isinstance(store, RemoteStore)
+    assert (store.url, store._message_connections.url) == ("http://far:7", "http://far:9")
+    assert {each._headers["Authorization"] for each in (store._connections, store._message_connections)} == {
+        f"Basic {base64.b64encode(b'ada:secret').decode()}"
+    }
 
 
 def test_an_empty_container_is_used_too() -> None:
@@ -99,6 +123,8 @@ def test_arguments_are_checked_in_their_order() -> None:
         Resonate(log_level="LOUD", store=LocalStore(), message_source=Anybody())  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=re.escape("the message_source of a LocalStore must be `LocalMessageSource`, got Anybody")):
         Resonate(store=LocalStore(), message_source=Anybody())  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^the message_source of a RemoteStore must be a `Poller`, or none, got LocalMessageSource$"):
+        Resonate(store=RemoteStore(), message_source=source)
     with pytest.raises(ValueError, match="needs the store that it belongs to"):
         Resonate(message_source=source)
     with pytest.raises(ValueError, match="a Watched needs its message_source"):

@@ -1,7 +1,4 @@
-"""Contract 10: errors and retry policies; 9.4: errors across the durable boundary.
-
-Left out: how answers of a server over HTTP become errors (10.1, last paragraph; D-28), which comes with the wire protocols.
-"""
+"""Contract 10: errors and retry policies; 9.4: errors across the durable boundary."""
 
 from __future__ import annotations
 
@@ -24,10 +21,15 @@ from resonate.errors import (
 )
 from resonate.events import RetryScheduled
 from resonate.retry_policies import Constant, Exponential, Linear, Never
+from resonate.stores import RemoteStore
+from tests.remote.crossing import Crossing, reply
 
 HELD_BY = {
     "10.1 text, code and pickling of each error": "pure/test_options_and_registry.py::test_errors_say_their_code",
     "10.1 a stopped client": "process/test_concurrency.py::test_stop_fails_the_handles_and_the_client_can_be_used_again",
+    "10.1 a server that is busy or away is asked again": "remote/test_faults.py::test_a_sick_server_is_waited_for",
+    "10.1 a server that says nothing is asked again": "remote/test_faults.py::test_a_server_that_says_nothing_is_asked_again",
+    "10.1 the refusals of a current server": "pure/test_current_requests.py::test_an_answer_must_fit_its_request",
     "10.2 policies are values": "pure/test_options_and_registry.py::test_policies_are_values",
     "10.2 no overflow": "pure/test_options_and_registry.py::test_exponential_never_overflows",
     "10.2 a policy made for a function": "pure/test_options_and_registry.py::test_policies_may_be_chosen_by_function",
@@ -67,6 +69,28 @@ def test_a_shutdown_keeps_its_cause() -> None:
     with pytest.raises(ResonateShutdownError) as caught:
         raise ResonateShutdownError("m") from store_error
     assert caught.value.__cause__ is store_error
+
+
+@pytest.mark.parametrize(
+    ("answered", "code", "text"),
+    [
+        (reply(403, b'{"error": {"code": 40301, "message": "The promise is resolved", "details": [{"at": "a"}]}}'), 40301,
+         'The promise is resolved\n[\n  {\n    "at": "a"\n  }\n]'),
+        (reply(404, b'{"error": {"code": 40400, "message": "There is no promise a"}}'), 40400, "There is no promise a"),
+        (reply(409, b'{"error": {"code": 40900}}'), 40900, "it refused"),
+        (reply(413, b"too much", "text/plain"), 41300, "the server does not take this request: it answered 413"),
+    ],
+    ids=["with details", "with a message", "with a code alone", "of whoever stands before the server"],
+)  # fmt: skip
+def test_a_servers_refusal_is_an_error_of_the_store(answered: bytes, code: int, text: str) -> None:
+    """Code, message and details of a refusal are those that the server answered; a refusal that is no JSON has its status as its code."""
+    with Crossing("http://127.0.0.1:1", lambda asked: answered) as crossing:
+        store = RemoteStore(crossing.url, protocol="legacy")
+        with pytest.raises(ResonateStoreError) as caught:
+            store.promises.get("a")
+        store.stop()
+        assert len(crossing.asked) == 1
+    assert str(caught.value) == f"[100.{code}] {text}"
 
 
 # ---- 9.4 across the boundary -----------------------------------------------------------------------------------------------------

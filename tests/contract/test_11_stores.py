@@ -2,8 +2,6 @@
 
 The rules of promises, tasks, callbacks, schedules and messages are the law book, `tests/laws`, which every store is held to; here is
 what a program sees of a store: names, arguments, fields.
-
-Left out: `RemoteStore` and `Poller` (11.5, 11.6; D-11, D-20, D-29, D-32), which come with the wire protocols.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ import inspect
 import threading
 import time
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,13 +22,17 @@ from waiting import SOON, when
 from resonate import Resonate
 from resonate.clocks import StepClock
 from resonate.errors import ResonateCanceledError, ResonateStoreError, ResonateTimedoutError
-from resonate.message_sources import LocalMessageSource
+from resonate.message_sources import LocalMessageSource, Poller
 from resonate.models.callback import Callback
 from resonate.models.durable_promise import DurablePromise, DurablePromiseValue
+from resonate.models.message_source import MessageSource
 from resonate.models.result import Ko, Ok
 from resonate.models.schedules import Schedule
 from resonate.models.task import Task
-from resonate.stores import LocalStore
+from resonate.retry_policies import Constant
+from resonate.server import DevelopmentServer
+from resonate.stores import LocalStore, RemoteStore
+from tests.remote.crossing import Crossing, reply
 
 HELD_BY = {
     "11.1 creating": "laws/test_promises.py::test_create_table",
@@ -50,6 +53,11 @@ HELD_BY = {
     "11.3 what a schedule makes": "laws/test_schedules.py::test_what_a_schedule_makes",
     "11.4 leases lapse": "laws/test_tasks.py::test_a_lapsed_lease_goes_out_with_the_next_counter",
     "11.4 where an address leads": "laws/test_messages.py::test_where_an_address_leads",
+    "11.5 ids in paths": "remote/test_ids_on_the_way.py::test_every_id_addresses_itself_alone",
+    "11.5 one connection, kept": "remote/test_http_connection.py::test_one_connection_is_asked_again_and_again",
+    "11.5 a request that is not answered in its time": "remote/test_faults.py::test_a_server_that_says_nothing_is_asked_again",
+    "11.6 a poller beside a store of a server": "remote/test_message_sources.py::test_a_client_works_with_a_poller_of_its_own",
+    "11.6 a stream that broke off": "remote/test_faults.py::test_lost_work_comes_after_the_stream_is_back",
     "11.6 task messages": "laws/test_messages.py::test_the_shape_of_task_messages",
     "11.6 notices": "laws/test_messages.py::test_the_shape_of_notices",
 }
@@ -62,6 +70,7 @@ def parameters(method: Any) -> list[str]:
     return str(bare)[1:-1].split(", ")
 
 
+PROMISE = b'{"id": "a", "state": "PENDING", "timeout": 4102444800000, "param": {}, "value": {}, "tags": {}}'
 SETTLING = ["id", "*", "ikey=None", "strict=False", "headers=None", "data=None"]
 CREATING = ["*", "ikey=None", "strict=False", "headers=None", "data=None", "tags=None"]
 SIGNATURES = {
@@ -387,6 +396,38 @@ def test_a_router_of_ones_own_sends_promises() -> None:
     assert source.next() is None
 
 
+# ---- 11.5 stores on a server -----------------------------------------------------------------------------------------------------
+
+
+def test_what_makes_a_store_on_a_server() -> None:
+    """`RemoteStore(host, port, auth, encoder, timeout, retry_policy)` takes all by place; a timeout may be (connect, read)."""
+    assert parameters(RemoteStore)[:6] == ["host=None", "port=None", "auth=None", "encoder=None", "timeout=5.0", "retry_policy=None"]
+    store = RemoteStore("http://far", "7", ("ada", "secret"), Squeeze(), (1, 3), Constant(delay=9))
+    assert (store.url, type(store.encoder), store._connections._timeout_s) == ("http://far:7", Squeeze, 3.0)
+
+
+def test_a_policy_says_when_a_server_is_asked_again() -> None:
+    """Retries wait for what the store's policy says from `next(0)` on: the first none, the second its delay; its end is not that of the
+    call, which goes on at our own pace."""
+    with Crossing("http://127.0.0.1:1", lambda asked: reply(503) if asked.number < 4 else reply(200, PROMISE)) as crossing:
+        store = RemoteStore(crossing.url, protocol="legacy", retry_policy=Constant(delay=0.3, max_retries=1))
+        assert store.promises.get("a").id == "a"
+        store.stop()
+        first, second, third, fourth = crossing.times
+    assert (second - first < 0.2, 0.25 < third - second < 1, fourth - third < 1) == (True, True, True)
+
+
+def test_a_servers_stores_encoder_is_for_what_is_sent() -> None:
+    """With `RemoteStore(encoder=)` data is sent encoded and read as it was given."""
+    with DevelopmentServer(port=0) as server:
+        squeezed, plain = RemoteStore(server.url, encoder=Squeeze(), protocol="legacy"), RemoteStore(server.url, protocol="legacy")
+        assert squeezed.promises.create("a", FAR, data="x" * 1000).param.data == "x" * 1000
+        kept = plain.promises.get("a").param.data
+        squeezed.stop()
+        plain.stop()
+    assert (Squeeze().decode(kept), kept != "x" * 1000) == ("x" * 1000, True)
+
+
 # ---- 11.6 message sources --------------------------------------------------------------------------------------------------------
 
 
@@ -400,9 +441,19 @@ def test_the_addresses_of_a_local_message_source() -> None:
     assert store.message_source("g", "i").unicast == "local://uni@g/i"
 
 
-def test_a_message_source_blocks_until_a_message_or_the_end() -> None:
+def test_the_addresses_of_a_poller() -> None:
+    """`Poller(group, id, host, port, auth, timeout, encoder)` has `poll://uni@<group>/<id>`, `any@`, and its stream's place."""
+    assert parameters(Poller) == ["group", "id", "host=None", "port=None", "auth=None", "timeout=None", "encoder=None"]
+    poller = Poller("g", "i", "http://far", "7")
+    assert (poller.unicast, poller.anycast, poller.url) == ("poll://uni@g/i", "poll://any@g/i", "http://far:7/g/i")
+
+
+@pytest.mark.parametrize("make", [
+    lambda: LocalStore().message_source("g", "i"), lambda: Poller("g", "i", "http://127.0.0.1", 1),
+], ids=["local", "poller"])  # fmt: skip
+def test_a_message_source_blocks_until_a_message_or_the_end(make: Callable[[], MessageSource]) -> None:
     """`next` waits for what `enqueue` brings, in order, and gives None when the source is stopped."""
-    source = LocalStore().message_source("g", "i")
+    source = make()
     got: list[Any] = []
     reader = threading.Thread(target=lambda: got.extend(iter(source.next, None)))
     source.start()

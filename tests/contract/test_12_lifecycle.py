@@ -1,7 +1,4 @@
-"""Contract 12: threads, messages, leases and what a taken up run does.
-
-Left out: how runs outlive a server that is away (D-10, D-28, D-32), which comes with the wire protocols.
-"""
+"""Contract 12: threads, messages, leases and what a taken up run does."""
 
 from __future__ import annotations
 
@@ -27,6 +24,11 @@ HELD_BY = {
     "12 code that has changed": "process/test_code_change.py::test_an_edit_is_told_before_a_step_runs",
     "12 the process lives on": "process/test_mistakes.py::test_nothing_ends_the_process",
     "12 an error of the store": "process/test_foreign_store.py::test_what_it_raises_fails_the_call_alone",
+    "12 a server that is away": "remote/test_faults.py::test_a_server_that_is_down_is_not_stormed",
+    "12 a server that comes later": "remote/test_faults.py::test_a_server_may_come_later",
+    "12 a server that is busy": "remote/test_faults.py::test_a_sick_server_is_waited_for",
+    "12 a notice that was lost": "remote/test_faults.py::test_lost_news_comes_after_the_stream_is_back",
+    "12 a worker that was killed": "remote/test_losses.py::test_a_killed_workers_run_is_taken_over",
     "12 a process ends with runs pending": "process/test_mistakes.py::test_a_process_ends_although_runs_are_pending",
 }
 

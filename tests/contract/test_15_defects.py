@@ -1,13 +1,12 @@
 """Contract 15: the defects of 0.6.7, where no other module has a test of what is done instead.
 
 The table of all of them, with the tests that hold each, is docs/from-0.6.7.md; `test_tables.py` looks whether those tests exist.
-
-Left out: D-10, D-11, D-20, D-28, D-29 and D-32, about talking to a server over HTTP, which come with the wire protocols.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +15,9 @@ from toys import FAR, Watched, client_of, code_of, loose_context, value
 from waiting import SOON, when
 
 from resonate import Resonate, timers
-from resonate.errors import ResonateStoreError
+from resonate.errors import ResonateStoreError, StoreUnavailable
+from resonate.limits import FOREGROUND_LIMIT_S
+from resonate.server import DevelopmentServer
 from resonate.stores import LocalStore
 
 
@@ -102,3 +103,40 @@ def test_what_is_due_at_the_same_moment_is_called_in_the_order_of_asking(monkeyp
     when(lambda: len(called) == 100)
     assert called == list(range(100))
     alarm.stop(SOON)
+
+
+def test_nobody_waits_for_ever_for_a_server() -> None:
+    """Whoever calls is told after ten seconds that nobody answers, where that is, and what would help, however many there are (D-10)."""
+    client = Resonate.remote(store_port=1, log_level="CRITICAL")
+    client.register(value)
+    calls = [
+        lambda: client.promises.get("a"), lambda: client.promises.create("a", FAR), lambda: client.schedules.get("a"),
+        lambda: client.run("a", value), lambda: client.begin_rpc("a", "value"), lambda: client.get("a"),
+    ]  # fmt: skip
+    told: list[str] = []
+
+    def ask(call: Any) -> None:
+        with pytest.raises(StoreUnavailable) as error:
+            call()
+        told.append(str(error.value))
+
+    threads = [threading.Thread(target=ask, args=(call,)) for call in calls]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(2 * FOREGROUND_LIMIT_S)
+    assert FOREGROUND_LIMIT_S - 0.5 < time.monotonic() - began < FOREGROUND_LIMIT_S + 2
+    assert len(told) == len(calls)
+    assert all("http://localhost:1 cannot be asked" in text and "resonate dev" in text for text in told)
+    client.stop()
+
+
+def test_messages_may_come_at_the_stores_port() -> None:
+    """A client that is told one port for both, as the guide has it, finds the messages there, and so does one that is told none (D-20)."""
+    with DevelopmentServer(port=0) as server:
+        port = server.url.rpartition(":")[2]
+        for number, given in enumerate(({"message_source_port": port}, {})):
+            with Resonate.remote(host="http://127.0.0.1", store_port=port, log_level="CRITICAL", **given) as client:
+                client.register(value)
+                assert client.begin_rpc(f"a{number}", "value", 5).result(SOON) == 5

@@ -10,12 +10,15 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+
+from tests.process.waiting import when
 
 ROOT = Path(__file__).parents[2]
 PEERS = Path(__file__).parent / "peers"
@@ -165,6 +168,14 @@ class Peer:
             raise Failed(told["error"])
         return told
 
+    def until(self, condition: Callable[[], Any]) -> Any:
+        """What `condition` answers once it is true; where that takes too long, what the worker has said is told."""
+        try:
+            return when(condition, ANSWER_LIMIT_S)
+        except AssertionError as error:
+            error.add_note(f"the worker of {self.sdk} said:\n{''.join(self.complaints[-40:])}")
+            raise
+
     def kill(self) -> None:
         """End it at once."""
         self.process.kill()
@@ -179,3 +190,12 @@ class Peer:
                     pipe.close()
                 except OSError:
                     pass  # what was written last has no reader any more
+
+
+# ---- what they write ---------------------------------------------------------------------------------------------------------------------
+
+
+def notes_from_now(ledger: Path) -> Callable[[], list[str]]:
+    """Gives the lines that workers have written into their ledger since this call."""
+    before = len(ledger.read_text().splitlines())
+    return lambda: ledger.read_text().splitlines()[before:]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet import Failed, Peer
+from fleet import Failed, Peer, notes_from_now
 
 from resonate.server import DevelopmentServer
 
@@ -24,7 +24,6 @@ PROGRAMS = {"ours": "peer_current.py", "0.8.1": "peer_081.py", "typescript": "pe
 PAIRS = [
     ("0.8.1", "0.8.1"), ("typescript", "typescript"), ("ours", "0.8.1"), ("0.8.1", "ours"), ("ours", "typescript"), ("typescript", "ours"),
 ]  # fmt: skip
-LONG_S = 40.0
 LEASE_S = 1
 
 _numbers = itertools.count()
@@ -49,12 +48,12 @@ class Fleet:
     def start(self, sdk: str, group: str, pid: str, **further: Any) -> Peer:
         """A new worker, which listens."""
         command = [PROGRAMS[sdk], group, pid, str(self.ledger), json.dumps(further)]
-        self.started.append(Peer(sdk, command, self.server.url, self.server.message_url).wait_until_ready())
+        peer = Peer(sdk, command, self.server.url, self.server.message_url)
+        self.started.append(peer)
+        peer.wait_until_ready()
         # It is ready before its stream is open, but what is sent to nobody is sent again.
-        run = new_id("heard")
-        while self.started[-1]("rpc", run, "who", 0, target=group) != pid:
-            run = new_id("heard")
-        return self.started[-1]
+        peer.until(lambda: peer("rpc", new_id("heard"), "who", 0, target=group) == pid)
+        return peer
 
     def close(self) -> None:
         for peer in self.started:
@@ -162,14 +161,10 @@ def test_a_sleep_ends_in_time(pair: Pair) -> None:
 
 def test_a_person_decides(pair: Pair) -> None:
     """A run waits for a promise; it is resolved through a client of the other SDK."""
-    known = len(pair.fleet.ledger.read_text().splitlines())
-    run = new_id("review")
-    waiting = pair.caller.begin("run", run, "review")
-    deadline = time.monotonic() + LONG_S
-    while len(lines := pair.fleet.ledger.read_text().splitlines()) == known:
-        assert time.monotonic() < deadline, pair.caller.complaints
-        time.sleep(0.01)
-    pair.other("resolve", lines[known].split()[1], "", {"by": "Ada"})
+    notes = notes_from_now(pair.fleet.ledger)
+    waiting = pair.caller.begin("run", new_id("review"), "review")
+    asks = pair.caller.until(notes)[0]
+    pair.other("resolve", asks.split()[1], "", {"by": "Ada"})
     assert pair.caller.end(waiting) == {"approved": [{"by": "Ada"}]}
 
 
@@ -206,17 +201,10 @@ def test_a_value_beyond_json_arrives_in_its_plain_form(fleet: Fleet) -> None:
 def test_a_run_is_taken_over(fleet: Fleet, caller: str, other: str) -> None:
     """A worker is killed in the second step of a run; one of the other SDK in its group goes on, and does not do the first step again."""
     group, run = new_id("group"), new_id("journey")
-    before = len(fleet.ledger.read_text().splitlines())
-
-    def notes() -> list[str]:
-        return fleet.ledger.read_text().splitlines()[before:]
-
+    notes = notes_from_now(fleet.ledger)
     victim = fleet.start(caller, group, f"victim-{group}", ttl=LEASE_S)
     victim("begin", run, "journey", f"victim-{group}")
-    deadline = time.monotonic() + LONG_S
-    while f"second victim-{group}" not in notes():
-        assert time.monotonic() < deadline, victim.complaints
-        time.sleep(0.02)
+    victim.until(lambda: f"second victim-{group}" in notes())
     heir = fleet.start(other, group, f"heir-{group}", ttl=LEASE_S)
     victim.kill()
     assert heir("get", run) == [["first", f"victim-{group}"], ["second", f"heir-{group}"]]

@@ -6,6 +6,7 @@ are in one group.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import time
@@ -16,17 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet import Failed, Peer
+from fleet import Failed, Peer, notes_from_now
 from peers.things import ERRORS, VALUES, described
 
-from resonate.errors import ResonateStoreError
 from resonate.server import DevelopmentServer
 from resonate.stores.remote import RemoteStore
+from tests.process.waiting import when
 
 SDKS = ("ours", "0.6.7")
 SHARED = "g-both"
 LEASE_S = 1
-LONG_S = 40.0
+HEARD_S = 0.2
 
 _numbers = itertools.count()
 
@@ -67,19 +68,16 @@ class Fleet:
                 self.until_heard(self.peer("ours"), group, f"{sdk}@{group}")
 
     def until_heard(self, teller: Peer, group: str, pid: str) -> None:
-        """A worker in a group has done some work."""
-        deadline = time.monotonic() + LONG_S
-        while time.monotonic() < deadline:
+        """A worker in a group has done some work: calls go out, one after the other, until it does one."""
+
+        def is_heard() -> bool:
             run = new_id("heard")
             teller("begin rpc", run, "who", 0, target=group)
-            for _ in range(20):
-                with_pid = self.store.promises.get(run)
-                if with_pid.completed:
-                    break
-                time.sleep(0.01)
-            if with_pid.completed and json.loads(with_pid.value.data or "null") == pid:
-                return
-        raise AssertionError(f"{pid} does nothing in {group}")
+            with contextlib.suppress(AssertionError):  # nobody has done it yet
+                when(lambda: self.store.promises.get(run).completed, HEARD_S)
+            return bool(json.loads(self.store.promises.get(run).value.data or "null") == pid)
+
+        teller.until(is_heard)
 
     @cached_property
     def store(self) -> RemoteStore:
@@ -97,9 +95,10 @@ def new_id(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    folder = tmp_path_factory.mktemp("fleet")
+    ledger = tmp_path_factory.mktemp("fleet") / "ledger"
+    ledger.touch()
     with DevelopmentServer(port=0) as server:
-        made = Fleet(server, folder / "ledger")
+        made = Fleet(server, ledger)
         try:
             made.gather()
             yield made
@@ -183,14 +182,7 @@ def test_a_person_decides_through_either(fleet: Fleet, decision: str, caller: st
     """A run waits for a promise; it is settled through a client of the other SDK."""
     run, promise = new_id("review"), new_id("approval")
     waiting = fleet.peer(caller).begin("run", run, "review", promise)
-    deadline = time.monotonic() + LONG_S
-    while True:
-        try:
-            fleet.store.promises.get(promise)
-            break
-        except ResonateStoreError:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+    fleet.peer(caller).until(lambda: fleet.store.promises.get(promise))
     fleet.peer(other)(decision, promise, "", {"by": "Ada"})
     if decision == "resolve":
         assert fleet.peer(caller).end(waiting) == described({"approved": [{"by": "Ada"}]})
@@ -230,18 +222,10 @@ def test_a_run_is_taken_over(fleet: Fleet, function: str, caller: str, other: st
     group = new_id("group").replace("/", "-")
     victim = fleet.start(caller, group, f"victim-{group}", ttl=LEASE_S).wait_until_ready()
     helper = fleet.peer(other)
-    run, ledger = new_id(function), fleet.ledger
-    before = len(ledger.read_text().splitlines()) if ledger.exists() else 0
-
-    def notes() -> list[str]:
-        return ledger.read_text().splitlines()[before:] if ledger.exists() else []
-
+    run, notes = new_id(function), notes_from_now(fleet.ledger)
     arguments = [f"victim-{group}", f"g-{caller}"] if function == "delegate" else [f"victim-{group}"]
     victim("begin", run, function, *arguments, target=group)  # 0.6.7 would offer what it has begun to the group `default` (D-9)
-    deadline = time.monotonic() + LONG_S
-    while f"second victim-{group}" not in notes():
-        assert time.monotonic() < deadline, victim.complaints
-        time.sleep(0.02)
+    victim.until(lambda: f"second victim-{group}" in notes())
     heir = fleet.start(other, group, f"heir-{group}", ttl=LEASE_S).wait_until_ready()
     fleet.until_heard(helper, group, f"heir-{group}")
     victim.kill()

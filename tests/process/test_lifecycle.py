@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forking import in_child
 from waiting import SOON, when
 
 from resonate import Resonate
@@ -158,24 +159,6 @@ def test_a_client_that_is_forgotten_without_stop_does_not_keep_the_process() -> 
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-
-
-def in_child(do: Any) -> str:
-    """What `do` gives in a forked child, as text; the child ends there."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            told = str(do())
-        except BaseException as error:
-            told = f"{type(error).__name__}: {error}"
-        os.write(writer, told.encode()[:4000])
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as stream:
-        told = stream.read().decode()
-    os.waitpid(child, 0)
-    return told
 
 
 @needs_fork

@@ -291,10 +291,6 @@ class Key:
     x: int
 
 
-class Labelled(collections.Counter[str]):
-    pass
-
-
 def labelled() -> Any:
     counter = collections.OrderedDict(a=1)
     counter.label = "x"  # type: ignore[attr-defined]

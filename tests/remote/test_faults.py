@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from resonate import Resonate
+from resonate import Handle, Resonate
 from resonate.errors import ResonateStoreError, StoreUnavailable
 from resonate.limits import STREAM_HEAD_S
 from resonate.retry_policies import Constant
@@ -189,6 +189,17 @@ def test_a_server_that_says_nothing_is_asked_again(url: str, protocol: str, fres
 # ---- messages ----------------------------------------------------------------------------------------------------------------------------
 
 
+def told_after_an_outage(crossing: Crossing, handle: Handle[Any], meanwhile: Callable[[], Any]) -> Any:
+    """What a handle is told of what happens while its client's way to the server is cut: it is told soon after that is open again."""
+    crossing.down()
+    meanwhile()
+    crossing.up()
+    began = time.monotonic()
+    found = handle.result(SOON_S)
+    assert time.monotonic() - began < RECOVERY_S
+    return found
+
+
 def test_lost_news_comes_after_the_stream_is_back(client: Made, url: str, fresh: str) -> None:
     """Who waits for a promise that settles while the stream of messages is cut is told soon after it is open again."""
     theirs = client("x")
@@ -197,12 +208,7 @@ def test_lost_news_comes_after_the_stream_is_back(client: Made, url: str, fresh:
         ours = client(host=crossing.url)
         handle = ours.get(fresh)
         when(lambda: crossing._streams)
-        crossing.down()
-        theirs.promises.resolve(fresh, data="7")
-        crossing.up()
-        began = time.monotonic()
-        assert handle.result(SOON_S) == 7
-        assert time.monotonic() - began < RECOVERY_S
+        assert told_after_an_outage(crossing, handle, lambda: theirs.promises.resolve(fresh, data="7")) == 7
 
 
 def test_lost_work_comes_after_the_stream_is_back(client: Made, url: str, fresh: str) -> None:
@@ -214,12 +220,8 @@ def test_lost_work_comes_after_the_stream_is_back(client: Made, url: str, fresh:
         handle = ours.begin_run(fresh, "person")
         when(lambda: theirs.promises.get(f"{fresh}-ask").pending)
         when(lambda: ours._shared.store._parked)  # type: ignore[attr-defined] # a store of a server
-        crossing.down()
-        theirs.promises.resolve(f"{fresh}-ask", data='"yes"')
-        crossing.up()
-        began = time.monotonic()
-        assert handle.result(SOON_S) == ["yes", "after"]
-        assert time.monotonic() - began < RECOVERY_S
+        answer = lambda: theirs.promises.resolve(f"{fresh}-ask", data='"yes"')  # noqa: E731
+        assert told_after_an_outage(crossing, handle, answer) == ["yes", "after"]
 
 
 def test_a_stream_that_is_dead_without_a_word_is_opened_anew(client: Made, url: str, fresh: str) -> None:

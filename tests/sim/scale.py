@@ -387,7 +387,6 @@ class Figures:
     away_peak: int = 0
     back_peak: int = 0
     restart_peak: int = 0
-    back_after_s: float = 0.0
     repeated: int = 0
     wrong: list[str] = field(default_factory=list)
 
@@ -463,8 +462,6 @@ class World:
         figures.storm_peak = peak(storm, away - 1)
         figures.away_peak = peak(away + 3, back - 1)
         figures.back_peak, figures.restart_peak = peak(back, restart - 1), peak(restart, self.clock.now)
-        first = next((second for second in range(int(back), int(back) + 100) if arrivals[second] > figures.away_peak), int(back))
-        figures.back_after_s = first - back
         figures.repeated = sum(times - 1 for times in self.ran.values())
         machine = self.server.machine
         for number in range(self.runs):

@@ -59,7 +59,6 @@ QUIET_MS = 10**9
 EDITED_MS = 600_000
 """So long a world whose code has changed is watched after its faults: runs that were stopped are tried again and again."""
 LATE_MS = (50, 800, 4_000, 30_000, 90_000)
-NEVER_LATER_MS = 10**15
 
 
 @dataclass(slots=True)

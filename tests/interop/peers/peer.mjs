@@ -1,4 +1,4 @@
-// A worker of the TypeScript SDK. It is told what to do by lines of JSON and answers by lines of JSON, as `peer.py`.
+// A worker of the TypeScript SDK. It is told what to do by lines of JSON and answers by lines of JSON, as `told.py` says.
 //
 //     node peer.mjs GROUP PID LEDGER {}
 

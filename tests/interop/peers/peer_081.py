@@ -1,7 +1,4 @@
-"""A worker of SDK 0.8.1. It is told what to do by lines of JSON and answers by lines of JSON, as `peer.py`.
-
-    python peer_081.py GROUP PID LEDGER ARGUMENTS       ARGUMENTS: JSON, further times for `Resonate`, in seconds
-"""
+"""A worker of SDK 0.8.1. `told.py` says how it is started and told; the further arguments are times for `Resonate`, in seconds."""
 
 from __future__ import annotations
 
@@ -10,23 +7,14 @@ import json
 import os
 import sys
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from resonate.retry import Constant, Never
 from resonate.types import Value
+from told import attempt, further, group, note, pid
 
 from resonate.context import Context
 from resonate.resonate import Resonate
-
-group, pid, ledger, further = sys.argv[1:]
-attempts: dict[str, int] = {}
-
-
-def note(text: str) -> None:
-    """One line in the file that all workers share."""
-    with Path(ledger).open("a", encoding="utf-8") as file:
-        file.write(f"{text} {pid}\n")
 
 
 async def echo(ctx: Context, value: Any) -> Any:
@@ -117,10 +105,7 @@ async def review(ctx: Context) -> Any:
 
 async def flaky(ctx: Context, key: str, failures: int) -> int:
     """Fails so many times in each process."""
-    attempts[key] = attempts.get(key, 0) + 1
-    if attempts[key] <= failures:
-        raise ValueError(f"attempt {attempts[key]}")
-    return attempts[key]
+    return attempt(key, failures)
 
 
 async def persist(ctx: Context, key: str, failures: int, retries: int) -> Any:
@@ -175,7 +160,7 @@ async def answer(resonate: Resonate, line: str) -> None:
 
 async def main() -> None:
     """Work until there is nobody who tells it anything."""
-    limits: Any = {name: timedelta(seconds=value) for name, value in json.loads(further).items()}
+    limits: Any = {name: timedelta(seconds=value) for name, value in further.items()}
     resonate = Resonate(url=os.environ["PEER_URL"], group=group, pid=pid, retry_policy=Never(), **limits)
     for each in (echo, nothing, who, explode, steps, named, send, send_named, defuse, ping, scatter, nap, review, persist, journey):
         resonate.register(each)
