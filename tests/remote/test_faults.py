@@ -110,7 +110,7 @@ def test_a_server_may_come_later(client: Made, url: str, fresh: str) -> None:
 
 
 def test_a_policy_of_ones_own_says_how_often_a_store_tries(protocol: str) -> None:
-    """A store whose policy gives up tells its callers at once, after a first retry and those that the policy has; else it tries for 10 s."""
+    """A store whose policy gives up tells its callers at once, after a first retry and the policy's; else it tries for 10 s."""
     with Crossing("http://127.0.0.1:9") as crossing:
         crossing.fate = lambda asked: reply(503)
         for retries in (0, 2):
