@@ -22,7 +22,7 @@ const pairList = pairs => make("dl", "rg-pairs", ...pairs.flatMap(([name, text])
 export class Panel {
   constructor(widget, node) {
     Object.assign(this, { widget, id: node.id, told: null, mode: "resolve" });      // told: the kernel's answer
-    Object.assign(this, { lines: new Map(), earlier: make("p", "rg-quiet"), list: make("div", "rg-code rg-lines") });
+    Object.assign(this, { lines: new Map(), earlier: make("p", "rg-quiet"), list: make("div", "rg-lines") });
     put(this.list, { role: "log", "aria-label": "log", "aria-live": "off", tabindex: "0" });
     this.log = put(section("Log", this.earlier, this.list), { shown: false });
     Object.assign(this, { pill: make("span"), live: make("span", "rg-took"), form: make("div", "rg-section rg-form") });
