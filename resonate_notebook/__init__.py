@@ -14,6 +14,7 @@ from __future__ import annotations
 from IPython.core.interactiveshell import InteractiveShell
 
 from resonate_notebook.arguments import Mistake
+from resonate_notebook.recordings import diff, record, replay
 from resonate_notebook.runs import Run
 from resonate_notebook.verbs import (
     attach,
@@ -43,14 +44,17 @@ __all__ = [
     "cancel",
     "config",
     "connect",
+    "diff",
     "doctor",
     "export",
     "functions",
     "load_ipython_extension",
     "prune",
     "ps",
+    "record",
     "register",
     "reject",
+    "replay",
     "resolve",
     "retry",
     "rpc",

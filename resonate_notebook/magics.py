@@ -19,8 +19,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from resonate.coroutine import plain_function
-from resonate.errors import ResonateError
-from resonate_notebook import exports, runs, session, verbs
+from resonate.errors import CodeChanged, ResonateError
+from resonate.recordings import ENDING
+from resonate_notebook import exports, recordings, runs, session, verbs
 from resonate_notebook.arguments import Line, Mistake, Word, read_arguments, suggest
 
 NUMBERS: Final = frozenset({"--version", "--port", "--timeout"})
@@ -96,6 +97,19 @@ VERBS: Final = {
         verbs.export,
         {"--force": "write over a file that no export has written"},
     ),
+    "record": Verb(
+        "record ID [FILE.recording] [--force]",
+        'record("demo.1", "demo.1.recording")',
+        recordings.record,
+        {"--force": "write over a file that is no recording"},
+    ),
+    "replay": Verb(
+        "replay ID|FILE.recording [--undurable]",
+        'replay("demo.1.recording")',
+        recordings.replay,
+        {"--undurable": "call what is `durable=False` too"},
+    ),
+    "diff": Verb("diff ID|FILE.recording [ID|FILE.recording]", 'diff("demo.1", "demo.2")', recordings.diff),
     "doctor": Verb("doctor [URL]", "doctor()", verbs.doctor),
     "config": Verb("config [render=auto|widget|svg|text|off] [stable=1]", 'config(render="text", stable=True)', verbs.config),
 }
@@ -259,6 +273,23 @@ class ResonateMagics(Magics):
         request.nothing_more()
         runs.say(verbs.export(path, run_id, force="--force" in request.options))
 
+    def _record(self, request: Request) -> None:
+        run_id = request.take("id", "a run's id")
+        path = request.take("path", "a file's name") if request.words else None
+        request.nothing_more()
+        runs.say(recordings.record(run_id, path, force="--force" in request.options))
+
+    def _replay(self, request: Request) -> None:
+        source = request.take("id", "a run's id or a recording's file")
+        request.nothing_more()
+        runs.say(recordings.replay(source, undurable="--undurable" in request.options))
+
+    def _diff(self, request: Request) -> None:
+        left = request.take("id", "a run's id or a recording's file")
+        right = request.take("other", "another one") if request.words else None
+        request.nothing_more()
+        runs.say(recordings.diff(left, right))
+
     def _doctor(self, request: Request) -> None:
         url = request.take("url", "an address") if request.words else ""
         request.nothing_more()
@@ -308,6 +339,8 @@ class ResonateMagics(Magics):
             raise
         except (Mistake, runs.Detached):
             raise
+        except CodeChanged as error:
+            raise runs.Failed(recordings.code_changed(run_id, error)) from error
         except Exception as error:
             failed = runs.failure(session.current(), run_id)
             raise failed or error from error
@@ -442,7 +475,11 @@ def _candidates(shell: InteractiveShell, words: list[str], word: str, token: str
             return file_names(word, token)
         case "export", 2:
             return options * (not word) + [run_id for run_id, _ in known] * (not words[1].endswith(".py"))
-        case (("run" | "attach" | "tree" | "wait"), 1):
+        case (("replay" | "diff"), 1) | ("diff", 2):
+            return [run_id for run_id, _ in known] + file_names(word, token, RECORDINGS, only_there=True)
+        case "record", 2:
+            return options * (not word) + file_names(word, token, RECORDINGS)
+        case (("run" | "attach" | "tree" | "wait" | "record"), 1):
             return [run_id for run_id, _ in known]
         case "retry", 1:
             return [run_id for run_id, followed in known if followed.model.settled]
@@ -462,9 +499,15 @@ def _candidates(shell: InteractiveShell, words: list[str], word: str, token: str
     return []
 
 
-def file_names(word: str, token: str) -> list[str]:
-    """Files that an export can write, and folders, which begin as the word does; each as the part of it that the token stands for."""
-    endings = tuple(f".{each}" for each in (*exports.PICTURES, "py"))
+EXPORTED: Final = tuple(f".{each}" for each in (*exports.PICTURES, "py"))
+RECORDINGS: Final = (ENDING,)
+
+
+def file_names(word: str, token: str, endings: tuple[str, ...] = EXPORTED, *, only_there: bool = False) -> list[str]:
+    """Files with these endings, and folders, which begin as the word does; each as the part of it that the token stands for.
+
+    Where there is none, names for a new file are offered, unless it has to be there.
+    """
     folder, _, begun = word.rpartition("/")
     before = word[: len(word) - len(token)]
     try:
@@ -475,7 +518,7 @@ def file_names(word: str, token: str) -> list[str]:
     shown = [name for name in names if name.startswith(begun) and (begun or not name.startswith("."))]
     whole = [f"{folder}/{name}" if "/" in word else name for name in shown]
     stem = word.rpartition(".")[0] if "." in begun else word
-    fresh = [f"{stem}{ending}" for ending in endings] if begun and not shown else []
+    fresh = [f"{stem}{ending}" for ending in endings] if begun and not shown and not only_there else []
     return [each[len(before) :] for each in (*whole, *fresh) if each.startswith(before)]
 
 
