@@ -12,10 +12,18 @@ import resonate_notebook
 from resonate_notebook import session
 
 
+STRANGERS: set[threading.Thread] = set()
+"""Threads that were there before the test."""
+
+
+@pytest.fixture(autouse=True)
+def _strangers() -> None:
+    STRANGERS.clear()
+    STRANGERS.update(threading.enumerate())
+
+
 def ours() -> list[str]:
-    """Our threads, but one that may still be waiting for a server that has gone."""
-    names = [each.name for each in threading.enumerate()]
-    return [name for name in names if name.startswith("resonate") and name != "resonate-cancelling"]
+    return [each.name for each in threading.enumerate() if each not in STRANGERS and each.name.startswith("resonate")]
 
 
 def test_stopping_in_memory_says_what_is_gone_and_leaves_no_thread(cell):  # noqa: F811
