@@ -11,7 +11,6 @@ from test_magics import cell, ipython, until, wait_for_question  # noqa: F401 - 
 import resonate_notebook
 from resonate_notebook import session
 
-
 STRANGERS: set[threading.Thread] = set()
 """Threads that were there before the test."""
 
