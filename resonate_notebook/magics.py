@@ -148,19 +148,6 @@ VERBS: Final = {
         {"--id NEW": "the new run's id", "--from STEP": "run this step and all that came after it again"},
         words=("ended run",),
     ),
-    "prune": Verb("prune AGE", 'prune("30d")', verbs.prune, words=("age",)),
-    "export": Verb(
-        "export FILE.(svg|html|png|pdf|dot|mmd|json) [RUN] | FILE.py [--force]",
-        'export("demo.1.svg", "demo.1")',
-        verbs.export,
-        {"--force": "write over a file that no export has written"},
-        words=("file", "picture of?"),
-    ),
-    "doctor": Verb("doctor [URL]", "doctor()", verbs.doctor, words=("url?",)),
-    "stop": Verb("stop [--cancel]", "stop()", verbs.stop, {"--cancel": "cancel the runs that this kernel knows first"}),
-    "config": Verb(
-        "config [render=auto|widget|html|svg|text|off] [stable=1] [output=node|cell]", 'config(render="text", stable=True)', verbs.config
-    ),
     "record": Verb(
         "record ID [FILE.recording] [--force]",
         'record("demo.1", "demo.1.recording")',
@@ -178,6 +165,19 @@ VERBS: Final = {
     "diff": Verb(
         "diff ID|FILE.recording [ID|FILE.recording]", 'diff("demo.1", "demo.2")', recordings.diff, words=("recorded", "another?")
     ),
+    "export": Verb(
+        "export FILE.(svg|html|png|pdf|dot|mmd|json) [RUN] | FILE.py [--force]",
+        'export("demo.1.svg", "demo.1")',
+        verbs.export,
+        {"--force": "write over a file that no export has written"},
+        words=("file", "picture of?"),
+    ),
+    "prune": Verb("prune AGE", 'prune("30d")', verbs.prune, words=("age",)),
+    "doctor": Verb("doctor [URL]", "doctor()", verbs.doctor, words=("url?",)),
+    "config": Verb(
+        "config [render=auto|widget|html|svg|text|off] [stable=1] [output=node|cell]", 'config(render="text", stable=True)', verbs.config
+    ),
+    "stop": Verb("stop [--cancel]", "stop()", verbs.stop, {"--cancel": "cancel the runs that this kernel knows first"}),
 }
 
 
