@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import datetime
+import re
 import sys
 
 import pytest
@@ -111,6 +112,18 @@ def test_a_failed_call_is_looked_at_with_its_error_and_traceback(cell):  # noqa:
     assert (promise.arguments, promise.parent, promise.value) == ({"day": "13"}, "demo.0", None)
     assert promise.created <= promise.began <= promise.ended < promise.deadline
     assert promise.created.tzinfo is not None
+
+
+def test_a_traceback_names_cells_by_number_and_in_stable_output_not_at_all(cell):  # noqa: F811
+    """A file of the kernel says nothing to a person, and is another one in each kernel."""
+    failed(cell)
+    assert re.search(r"^  cell \d+, line \d+, in clean$", resonate_notebook.get("demo.0.14").traceback, re.MULTILINE)
+    follower = session.current().follower
+    assert "\n  cell " in follower._detail(follower, follower.runs["demo.0"], "demo.0.14")["traceback"]
+    cell.good("%resonate config stable=1")
+    shown = repr(resonate_notebook.get("demo.0.14"))
+    assert "          cell, line " in shown
+    assert "ipython" not in shown
 
 
 def test_a_waiting_promise_says_who_waits_and_how_it_is_answered(cell):  # noqa: F811
