@@ -9,8 +9,10 @@ import sys
 
 import pytest
 from test_magics import cell, ipython, wait_for_question  # noqa: F401 - the fixtures are found by name
+from waiting import when
 
 import resonate_notebook
+from resonate import Resonate
 from resonate_notebook import session
 
 
@@ -94,6 +96,28 @@ def test_mistakes_point_at_their_word(cell, line, carets, told):  # noqa: F811
     if carets:
         shown, marks = out.split("\n")[:2]
         assert "".join(shown[at] for at, mark in enumerate(marks) if mark == "^") == carets
+
+
+def test_a_run_that_goes_on_before_it_is_looked_at_is_shown_with_what_lies_below_its_ended_calls(cell, tmp_path, monkeypatch):  # noqa: F811
+    """A run taken up again tells of the calls that it makes, and not of those that a call made which has ended."""
+    connect = f"%resonate connect local --db {tmp_path}/runs.db"
+    inner = "def inner(ctx):\n    yield ctx.run(clean, 1)\n"
+    outer = "def outer(ctx):\n    yield ctx.run(inner)\n    yield ctx.run(clean, 13).options(retry_policy=Constant(delay=60))"
+    cell.good(connect)
+    cell.good(f"%%resonate register\n{inner}{outer}")
+    cell.good("run = %resonate run demo.9 outer")
+    when(lambda: "retrying" in cell.good("%resonate tree demo.9"))
+    start = Resonate.start
+
+    def start_and_be_at_work(client: Resonate) -> None:
+        facts = client.subscribe()
+        start(client)
+        when(lambda: facts.read(timeout_s=0))
+
+    cell.good("%resonate connect local")
+    monkeypatch.setattr(Resonate, "start", start_and_be_at_work)
+    cell.good(connect)
+    assert {node.id for node in resonate_notebook.attach("demo.9").nodes()} == {"demo.9", "demo.9.1", "demo.9.1.1", "demo.9.2"}
 
 
 # ---- get -----------------------------------------------------------------------------------------------------------------------
