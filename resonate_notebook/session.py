@@ -76,7 +76,7 @@ class Session:
         self.client.start()
         if place.kind == "file":  # what is on a server is everybody's
             for run_id in list(self.client.unfinished())[-UNFINISHED_SHOWN_MAX:]:
-                self.follower.refresh(run_id)  # even of a run that is at work by now: what lies below its ended calls is told by the store alone
+                self.follower.refresh(run_id)  # of one at work already too: what lies below its ended calls only the store tells
         return ended
 
     def _lines_of(self, context: Context) -> Lines | None:
