@@ -135,7 +135,7 @@ def _when(schedule: Schedule) -> str:
 
 def _next_text(session: Session, schedule: Schedule) -> str:
     if session.settings.stable:
-        return "next at the time that its cron expression names"
+        return "next when it is due"
     left = duration(max(0.0, schedule.next_runtime / 1000 - time.time()))
     return f"next at {_when(schedule)}{LOCAL if time.localtime().tm_gmtoff else ''}, in {left}"
 
