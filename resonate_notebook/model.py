@@ -118,6 +118,8 @@ class RunModel:
         self.run_id = run_id
         self.where, self.where_label = where, where_label
         self.busy = False
+        self.retried_as = self.retry_of = ""
+        """Ids of the runs that were made to retry this one, and that this one is the retry of."""
         self.root: Node | None = None
         self.nodes: list[Node] = []
         self.counts: dict[str, int] = dict.fromkeys(STATES, 0)
@@ -365,7 +367,9 @@ class RunModel:
     def _run_fields(self) -> dict[str, Any]:
         started = 0 if self.root is None else round(self.root.created_at * 1000)
         where = {"kind": self.where, "label": _wire_text(self.where_label)}
-        return {"id": _wire_text(self.run_id), "where": where, "started": started, "busy": self.busy}
+        kin = {"retried": _wire_text(self.retried_as), "retryOf": _wire_text(self.retry_of)}
+        fields = {"id": _wire_text(self.run_id), "where": where, "started": started, "busy": self.busy}
+        return fields | {name: run_id for name, run_id in kin.items() if run_id}
 
     def _state_fields(self, node: Node) -> tuple[Any, ...]:
         ms = self.relative_ms

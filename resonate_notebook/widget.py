@@ -1,7 +1,7 @@
 """The live graph in the page: one anywidget for each display of a run, and what its buttons ask for.
 
-The widget knows nothing of runs. It asks `source` for the picture when the page needs one, and hands every message of the page to
-`post`, which only queues it: a message may arrive on the main thread or on a subshell thread, and neither may be kept waiting.
+The widget knows nothing of runs. It asks `source(about)` for the picture when the page needs one, and hands every message of the page
+to `post`, which only queues it: a message may arrive on the main thread or on a subshell thread, and neither may be kept waiting.
 Small changes go as custom messages (`send`), because a synced trait would resend everything; the one synced trait, `snapshot`,
 is filled in whenever the page asks for the widget's state, so a page that is loaded again draws at once.
 
@@ -29,8 +29,11 @@ VIEWS: Final = ("graph", "tree", "timeline", "table")
 WIDGET_MIME: Final = "application/vnd.jupyter.widget-view+json"
 
 
-class GraphWidget(anywidget.AnyWidget):
-    """One live graph. `source()` answers the snapshot message, `post(widget, message)` takes what the page says."""
+class GraphWidget[About](anywidget.AnyWidget):
+    """One live graph. `source(about)` answers the snapshot message, `post(widget, message)` takes what the page says.
+
+    `about` is what the widget shows; its owner may turn it to another run.
+    """
 
     _esm = script()
     _css = styles()
@@ -43,7 +46,10 @@ class GraphWidget(anywidget.AnyWidget):
         """Foreign data, like every message of the page: a view that is none is no choice."""
         return proposal["value"] if proposal["value"] in VIEWS else ""
 
-    def __init__(self, source: Callable[[], dict[str, Any]], post: Callable[[GraphWidget, dict[str, Any]], None]) -> None:
+    def __init__(
+        self, about: About, source: Callable[[About], dict[str, Any]], post: Callable[[GraphWidget[About], dict[str, Any]], None]
+    ) -> None:
+        self.about = about
         self._source = source
         self._post = post
         self.greeted = False  # The page has said hello: it hears us.
@@ -59,7 +65,7 @@ class GraphWidget(anywidget.AnyWidget):
         """What the page is sent on opening and on a reload: with the picture as it is now."""
         state: dict[str, Any] = super().get_state(key, drop_defaults)
         if key is None or "snapshot" in key:
-            state["snapshot"] = self._source()
+            state["snapshot"] = self._source(self.about)
         return state
 
     def snapshot_due(self, now_s: float) -> bool:

@@ -17,7 +17,14 @@ export class GraphView extends View {
   }
   get contentHeight() { return this.bottom + 28; }
   offsetOf(row) { return row.y + 20; }
-  reveal(key) { this.shown.get(key)?.scrollIntoView({ block: "nearest", inline: "nearest" }); }
+  /* By the numbers: while boxes glide, the page would answer with where they were. */
+  reveal(key) {
+    const row = this.rows.find(each => each.key === key), { scroll } = this;
+    if (!row) return;
+    const into = (from, until, at, room) => from < at ? Math.max(0, from) : until > at + room ? until - room : at;
+    scroll.scrollLeft = into(row.x - LEFT, row.x + row.width + LEFT, scroll.scrollLeft, scroll.clientWidth);
+    scroll.scrollTop = into(row.y - TOP, row.y + row.height + TOP, scroll.scrollTop, scroll.clientHeight);
+  }
   draw(rows, structural) {
     this.rows = rows; this.measureColumns(structural); this.placeBoxes();
     const single = structural && this.glide(), keys = new Set(rows.map(row => row.key));

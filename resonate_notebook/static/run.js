@@ -23,7 +23,7 @@ export class Run {
     return this.frozen ? this.toldMs : this.toldMs + performance.now() - this.heardAt;
   }
   load(snapshot) {
-    this.clear(); this.seq = snapshot.seq; this.setInfo(snapshot.run);
+    this.clear(); this.seq = snapshot.seq; this.setInfo({ retried: "", retryOf: "", ...snapshot.run });
     for (const told of snapshot.nodes) this.add(told);
     this.heard(snapshot.run.now);
   }
@@ -40,8 +40,10 @@ export class Run {
     this.heard(message.now);
     return true;
   }
-  setInfo({ id, where, started }) {
+  setInfo({ id, where, started, retried, retryOf }) {
     if (id !== undefined) this.info.id = visible(id);
+    if (retried !== undefined) this.info.retried = String(retried);           // ids of the runs before and after a retry
+    if (retryOf !== undefined) this.info.retryOf = String(retryOf);
     if (started !== undefined) this.info.started = started;
     const kind = Object.hasOwn(WHERE_SAYS, where?.kind ?? "") ? where.kind : "memory";
     if (where) this.info.where = { kind, label: visible(where.label) };

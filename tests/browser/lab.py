@@ -1,4 +1,4 @@
-"""JupyterLab as a person has it: a server of its own, and what a person does in its page.
+"""JupyterLab or Notebook 7 as a person has it: a server of its own, and what a person does in its page.
 
 The server and its kernels know nothing of the machine's own Jupyter: configuration, data, runtime files and IPython's folder are
 fresh, the only kernel is the interpreter that runs the tests, and it imports the packages from this checkout.
@@ -22,11 +22,14 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 START_LIMIT_S = 30
 SETTINGS = {"@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False}}
 
+APPS = {"jupyterlab": "LabApp", "notebook": "JupyterNotebookApp"}
+
 WIDGET = "window.jupyterapp?.shell.currentWidget"
 IS_READY = f"name => {WIDGET}?.context?.path === name && {WIDGET}.sessionContext?.session?.kernel?.status === 'idle'"
 CLOSE = f"""async () => {{
   const widget = {WIDGET};
-  await widget.sessionContext.shutdown(); await widget.context.save(); widget.close();
+  await widget.sessionContext.shutdown(); await widget.context.save();
+  if (location.pathname.startsWith('/lab')) widget.close();
 }}"""
 
 # Remembers each different label that a call's item has had, by the promise's id, in order.
@@ -43,10 +46,10 @@ REMEMBER = """() => {
 
 
 class Lab:
-    """A running JupyterLab server in `folder`; its notebooks are in `folder/notebooks`."""
+    """A running server of JupyterLab (or of Notebook 7: `app="notebook"`) in `folder`; its notebooks are in `folder/notebooks`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.notebooks = folder, folder / "notebooks"
+    def __init__(self, folder: Path, app: str = "jupyterlab") -> None:
+        self.folder, self.notebooks, self.app = folder, folder / "notebooks", app
         self.notebooks.mkdir(parents=True, exist_ok=True)
         for name, values in SETTINGS.items():
             self.set_setting(name, values)
@@ -59,11 +62,11 @@ class Lab:
         self.origin = f"http://127.0.0.1:{self.port}"
         self.log = (folder / "server.log").open("w")
         options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={self.port}", "--ServerApp.port_retries=0"]
-        options += ["--IdentityProvider.token=", "--ServerApp.password=", "--LabApp.expose_app_in_browser=True"]
-        options += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.extension_manager=readonly"]
+        options += ["--IdentityProvider.token=", "--ServerApp.password=", f"--{APPS[app]}.expose_app_in_browser=True"]
+        options += [f"--{APPS[app]}.check_for_updates_class=jupyterlab.NeverCheckForUpdate", f"--{APPS[app]}.extension_manager=readonly"]
         options += [f"--ServerApp.root_dir={self.notebooks}"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", *options], env=self._environment(), stdout=self.log, stderr=self.log, cwd=folder
+            [sys.executable, "-m", app, *options], env=self._environment(), stdout=self.log, stderr=self.log, cwd=folder
         )
         self._wait_until_up()
 
@@ -88,7 +91,11 @@ class Lab:
             finally:
                 connection.close()
         self.stop()
-        raise RuntimeError(f"JupyterLab did not start:\n{(self.folder / 'server.log').read_text()[-2000:]}")
+        raise RuntimeError(f"{self.app} did not start:\n{(self.folder / 'server.log').read_text()[-2000:]}")
+
+    def address(self, name: str) -> str:
+        """The page of one notebook."""
+        return f"{self.origin}/lab/tree/{name}?reset" if self.app == "jupyterlab" else f"{self.origin}/notebooks/{name}"
 
     def stop(self) -> None:
         """End the server, and with it its kernels."""
@@ -136,8 +143,9 @@ class Notebook:
         page.set_viewport_size({"width": 1200, "height": height})
         for event, listener in self._listeners():
             page.on(event, listener)
-        if fresh or not page.url.startswith(lab.origin):  # A page that is open already saves the time to load it.
-            page.goto(f"{lab.origin}/lab/tree/{name}?reset")
+        # A page of JupyterLab that is open already saves the time to load it; one of Notebook 7 has one notebook.
+        if fresh or lab.app == "notebook" or not page.url.startswith(lab.origin):
+            page.goto(lab.address(name))
         else:
             page.evaluate("path => { jupyterapp.commands.execute('docmanager:open', {path, factory: 'Notebook'}); }", name)
         page.wait_for_function(IS_READY, arg=name)
