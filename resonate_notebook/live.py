@@ -282,25 +282,27 @@ class Follower:
 
     def _flush_widgets(self, followed: Followed, now_s: float) -> None:
         model = followed.model
-        sends: list[tuple[GraphWidget[Followed], dict[str, Any]]] = []
+        from resonate_notebook.widget import Told
+
+        sends: list[tuple[GraphWidget[Followed], Told]] = []
         with self.lock:
             listening = [widget for widget in followed.widgets if widget.comm is not None and not widget.detached]
             model.busy = self.busy
             operations = model.take_operations() if listening else []
             now_ms = model.relative_ms(time.time()) or 0
-            batch = {"kind": "ops", "seq": model.seq, "now": now_ms, "ops": operations}
-            whole: dict[str, Any] = {}
+            batch = Told({"kind": "ops", "seq": model.seq, "now": now_ms, "ops": operations})
+            whole: Told | None = None
             for widget in listening:
                 if widget.snapshot_due(now_s):
-                    whole = whole or model.snapshot(time.time())
+                    whole = whole or Told(model.snapshot(time.time()))
                     sends.append((widget, whole))
                 elif operations:
                     sends.append((widget, batch))
                 elif not model.settled and now_s - widget.sent_at >= TICK_INTERVAL_S:
-                    sends.append((widget, {"kind": "tick", "now": now_ms}))
+                    sends.append((widget, Told({"kind": "tick", "now": now_ms})))
         for widget, message in sends:
             widget.sent_at = now_s
-            widget.send(message)
+            widget.tell(message)
 
     def _flush_displays(self, followed: Followed, now_s: float, *, was_changed: bool) -> None:
         ended = followed.model.settled and not was_changed  # One quiet interval: what came with the end is in the picture.
@@ -358,7 +360,7 @@ class Follower:
         match message.get("kind"):
             case "hello":
                 widget.greeted = widget.wants_snapshot = True
-                widget.detached = False
+                widget.detached, widget.unpacks = False, message.get("unpacks") is True
                 if followed.model.settled:
                     self._outbox.append((widget, {"kind": "final"}))
             case "staying":

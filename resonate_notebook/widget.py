@@ -13,8 +13,10 @@ sent unasked, at growing intervals.
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import time
+import zlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -25,8 +27,23 @@ from resonate_notebook.page import script, styles
 
 UNASKED_FIRST_S: Final = 0.5
 UNASKED_LONGEST_S: Final = 15.0
+PACKED_FROM_BYTES: Final = 1_000
+"""Messages of that length go to the page compressed, where it can undo that: calls resemble each other, so a tenth is left."""
 VIEWS: Final = ("graph", "tree", "timeline", "table")
 WIDGET_MIME: Final = "application/vnd.jupyter.widget-view+json"
+
+
+class Told:
+    """A message for the page, `content`; compressed once for all widgets that get it, when the first of them asks."""
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        self.content = content
+
+    @functools.cached_property
+    def packed(self) -> bytes:
+        """The message as compressed JSON; nothing where it is too short to gain by that."""
+        text = json.dumps(self.content, ensure_ascii=False, separators=(",", ":")).encode()
+        return zlib.compress(text, 1) if len(text) >= PACKED_FROM_BYTES else b""
 
 
 class GraphWidget[About](anywidget.AnyWidget):
@@ -53,6 +70,7 @@ class GraphWidget[About](anywidget.AnyWidget):
         self._source = source
         self._post = post
         self.greeted = False  # The page has said hello: it hears us.
+        self.unpacks = False  # It can read compressed messages.
         self.wants_snapshot = False
         self.detached = False
         self.sent_at = 0.0
@@ -78,6 +96,13 @@ class GraphWidget[About](anywidget.AnyWidget):
         self._unasked_pause_s = min(2 * self._unasked_pause_s, UNASKED_LONGEST_S)
         self._unasked_at = now_s + self._unasked_pause_s
         return True
+
+    def tell(self, message: Told) -> None:
+        """Sends a message to the page."""
+        if self.unpacks and message.packed:
+            self.send({"kind": "packed"}, buffers=[message.packed])
+        else:
+            self.send(message.content)
 
     def view_bundle(self) -> dict[str, Any]:
         """The part of a display's mime bundle that shows this widget."""

@@ -22,6 +22,7 @@ import { TableView } from "./table.js";
 import { Panel } from "./panel.js";
 import { Header } from "./header.js";
 import { toneOf } from "./tone.js";
+import { canUnpack, unpack } from "./packing.js";
 import { Requests } from "./requests.js";
 import { drawHints } from "./notes.js";
 import { Keys } from "./keys.js";
@@ -33,6 +34,7 @@ const STALE_MS = 7000, ASK_AGAIN_MS = 1000, LEAVE_MS = 2000;
 class Widget {
   constructor(model, host) {
     Object.assign(this, { model, run: new Run(), rows: [], newsAt: performance.now(), detached: false,
+      arrived: Promise.resolve(),                       // messages are taken in one after the other, also while one is unpacked
       cut: false,            // the kernel that we spoke with is gone
       acting: null,          // what a person has asked for, and how it goes: { text, tone }
       requests: new Requests(message => this.send(message)), keys: new Keys(this),
@@ -60,12 +62,13 @@ class Widget {
     this.clock = setInterval(() => this.tick(), 1000); this.setTone();
   }
   connect() {
-    this.onMessage = message => this.receive(message); this.model.on("msg:custom", this.onMessage);
+    this.onMessage = (message, buffers) => { this.arrived = this.arrived.then(() => unpack(message, buffers)).then(told => this.receive(told)); };
+    this.model.on("msg:custom", this.onMessage);
     this.onCut = () => this.cutOff(); this.model.on("comm_live_update", this.onCut);
     const kept = this.model.get("snapshot"), view = this.model.get("view");
     if (Object.hasOwn(VIEWS, view)) this.chosen = view;
     if (kept?.kind === "snapshot") this.run.load(kept);
-    this.askedAt = performance.now(); this.send({ kind: "hello" }); this.schedule();
+    this.askedAt = performance.now(); this.hello(); this.schedule();
   }
   /* The run has ended, and its output is about to become a plain picture, so that a saved notebook needs no kernel. JupyterLab and
      Notebook then take this view away. Where their output area is found, the view asks to stay: it moves into the new output, in
@@ -107,6 +110,7 @@ class Widget {
   /* Jupyter tells when the kernel is restarted, and when its end of the line is closed. A picture of a run that was over stays right. */
   cutOff() { this.cut = this.run.frozen = true; this.requests.drop(); this.schedule(); }
   receive(message) {
+    if (this.gone) return;
     this.newsAt = performance.now(); this.run.frozen = this.detached; this.cut = false;
     if (message.kind === "snapshot") this.takeSnapshot(message);
     else if (message.kind === "ops") { if (!this.run.apply(message)) this.askSnapshot(); }
@@ -167,7 +171,7 @@ class Widget {
     this.send({ kind: "detach" }); this.run.heard(this.run.now); this.detached = this.run.frozen = true;
     this.schedule();
   }
-  attach() { this.send({ kind: "hello" }); }
+  hello() { this.send({ kind: "hello", unpacks: canUnpack }); }
   askCancel() {
     this.acting = { text: null }; this.schedule(true);
     this.header.note.querySelector("button:last-of-type")?.focus();

@@ -15,7 +15,7 @@ export function noteOf(widget) {
     buttons: [["Ask again", () => widget.send({ kind: "snapshot" })]] };
   if (acting && (acting.text !== null || !run.settled)) return actingNote(widget, acting);
   if (widget.detached) return { key: "detached", state: "pending", strong: "Detached.",
-    text: `${id} goes on. %resonate attach ${id} shows it again.`, buttons: [["Follow again", () => widget.attach()]] };
+    text: `${id} goes on. %resonate attach ${id} shows it again.`, buttons: [["Follow again", () => widget.hello()]] };
   return run.root && FAILED.has(run.root.state) ? failureNote(widget) : null;
 }
 

@@ -68,13 +68,14 @@ export class Run {
   /* Counts of the run and of every subtree, kids before their parents. */
   summarise() {
     Object.assign(this, { counts: noCounts(), working: false });
-    for (const node of this.order) {
+    const { order, counts } = this;
+    for (const node of order) {
       node.size = 1; node.open = 0; node.hot = STATES[node.state].hot ? 1 : 0; node.alive = LIVE.has(node.state);
       node.clean = CLEAN.has(node.state);
     }
-    for (let at = this.order.length - 1; at >= 0; at--) {
-      const node = this.order[at], parent = node.parent;
-      this.counts[node.state]++;
+    for (let at = order.length - 1; at >= 0; at--) {
+      const node = order[at], parent = node.parent;
+      counts[node.state]++;
       if (node.state === "retrying" || (node.state === "running" && !node.open)) this.working = true;
       if (!parent) continue;
       parent.size += node.size; parent.hot += node.hot; parent.alive ||= node.alive; parent.clean &&= node.clean;

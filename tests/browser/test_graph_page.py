@@ -88,7 +88,7 @@ def front(browser: Browser, origin: str) -> Iterator[Front]:
 
 def test_a_view_says_hello_and_draws_what_the_snapshot_trait_kept(front: Front) -> None:
     """After a page reload the picture is there before the kernel has answered."""
-    assert front.sent("hello") == [{"kind": "hello"}]
+    assert front.sent("hello") == [{"kind": "hello", "unpacks": True}]
     kept = {"kind": "snapshot", "seq": 4, "run": {"id": "kept", "where": {"kind": "memory", "label": ""}, "started": 0, "now": 9}}
     front.page.evaluate("kept => { harness.traits.set('snapshot', kept); harness.mount(); }", kept | {"nodes": small()})
     expect(front.items()).to_have_count(4)

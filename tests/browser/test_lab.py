@@ -245,12 +245,10 @@ def test_a_failed_run_is_retried_from_its_picture(lab: Lab, open_notebook: Opene
 
 def test_a_restarted_kernel_leaves_a_picture_that_says_so(begun: Notebook) -> None:
     """In mid-run the kernel is restarted: the picture stays, is marked as old and names what became of the run."""
-    begun.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    begun.restart_kernel()
     expect(begun.graph(2).get_by_text("The kernel was stopped or restarted.", exact=True)).to_be_visible()
     expect(begun.graph(2)).to_contain_text("It was in memory and has gone with the kernel.")
     expect(begun.graph(2).get_by_role("button", name="Cancel…")).to_be_hidden()
-    # JupyterLab itself says of what was under way that it is called off.
-    begun.complaints[:] = [each for each in begun.complaints if not each.startswith("error: Error: Canceled future for")]
 
 
 @pytest.mark.parametrize("begun", [["run.result(timeout=60)"]], indirect=True)
