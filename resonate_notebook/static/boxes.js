@@ -103,7 +103,7 @@ export class GraphView extends View {
   }
 }
 
-function edgePath(x1, y1, x2, y2) {
+export function edgePath(x1, y1, x2, y2) {
   if (Math.abs(y2 - y1) < 1) return `M${x1} ${y1}H${x2}`;
   const trunk = x1 + 26, radius = Math.min(7, Math.abs(y2 - y1) / 2);
   return `M${x1} ${y1}H${trunk - radius}Q${trunk} ${y1} ${trunk} ${y1 + radius}`
