@@ -199,7 +199,7 @@ def answer(follower: Follower, followed: Followed, message: dict[str, Any]) -> d
             told, run = _retry_from_page(follower, followed, promise_id)
         elif kind == "show" and promise_id and promise_id in (followed.model.retried_as, followed.model.retry_of):
             run = str(promise_id)
-        elif kind in {"resolve", "reject"} and isinstance(promise_id, str) and isinstance(text, str):
+        elif kind in {"resolve", "reject"} and isinstance(text, str) and isinstance(promise_id, str) and followed.model.node(promise_id):
             told = settle(follower, promise_id, read_typed(text), "resolved" if kind == "resolve" else "rejected")
         else:
             raise Mistake("The page's message is not understood.")
@@ -211,7 +211,7 @@ def answer(follower: Follower, followed: Followed, message: dict[str, Any]) -> d
 
 
 def detail(follower: Follower, followed: Followed, id: str) -> dict[str, Any]:
-    """Everything about one promise, as text. What cannot be had (an unknown id, a store that does not answer) is left out."""
+    """Everything about one promise of the run, as text. What cannot be had (a store that does not answer) is left out."""
     model = followed.model
     with follower.lock:
         node = model.node(id)
@@ -221,6 +221,8 @@ def detail(follower: Follower, followed: Followed, id: str) -> dict[str, Any]:
             told |= {"arguments": [[clean(name), clean(text)] for name, text in node.arguments], "attempts": node.attempt}
             told |= {"created": model.relative_ms(node.created_at) or 0, "began": model.relative_ms(node.began_at)}
             told |= {"ended": model.relative_ms(node.ended_at), "error": clean(node.error) or None}
+    if node is None:
+        return told
     try:
         promise = get_promise(follower, id)
     except ResonateError as error:
