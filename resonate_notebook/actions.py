@@ -191,6 +191,7 @@ def answer(follower: Follower, followed: Followed, message: dict[str, Any]) -> d
     """
     from resonate_notebook.widget import read_typed
 
+    follower.pump()  # what the page was told of is known here at the latest now
     kind, promise_id, text, told, run = message["kind"], message.get("id"), message.get("text", ""), "", ""
     try:
         if kind == "cancel":
@@ -199,7 +200,9 @@ def answer(follower: Follower, followed: Followed, message: dict[str, Any]) -> d
             told, run = _retry_from_page(follower, followed, promise_id)
         elif kind == "show" and promise_id and promise_id in (followed.model.retried_as, followed.model.retry_of):
             run = str(promise_id)
-        elif kind in {"resolve", "reject"} and isinstance(text, str) and isinstance(promise_id, str) and followed.model.node(promise_id):
+        elif kind in {"resolve", "reject"} and isinstance(text, str) and isinstance(promise_id, str):
+            if followed.model.node(promise_id) is None:  # perhaps another run's, which this picture does not show
+                raise _unknown_promise(follower, promise_id[:VALUE_LIMIT])
             told = settle(follower, promise_id, read_typed(text), "resolved" if kind == "resolve" else "rejected")
         else:
             raise Mistake("The page's message is not understood.")
@@ -212,6 +215,7 @@ def answer(follower: Follower, followed: Followed, message: dict[str, Any]) -> d
 
 def detail(follower: Follower, followed: Followed, id: str) -> dict[str, Any]:
     """Everything about one promise of the run, as text. What cannot be had (a store that does not answer) is left out."""
+    follower.pump()
     model = followed.model
     with follower.lock:
         node = model.node(id)
