@@ -99,7 +99,9 @@ WATCH = """wanted => {
     seen.frames++;
     if (seen.shownAt === null) {
       const bars = [...document.querySelectorAll("section.rg [role=progressbar]")];
-      if (bars.length >= wanted.views && bars.every(bar => bar.getAttribute("aria-label") === wanted.label)) seen.shownAt = Date.now();
+      const inSight = bars.filter(bar => { const { top, bottom } = bar.getBoundingClientRect(); return bottom > 0 && top < innerHeight; });
+      if (bars.length >= wanted.views && inSight.length && inSight.every(bar => bar.getAttribute("aria-label") === wanted.label))
+        seen.shownAt = Date.now();
     }
     requestAnimationFrame(frame);
   };

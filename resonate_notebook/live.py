@@ -303,6 +303,8 @@ class Follower:
         for widget, message in sends:
             widget.sent_at = now_s
             widget.tell(message)
+            if message is whole:
+                widget.space_out(time.monotonic() - now_s)
 
     def _flush_displays(self, followed: Followed, now_s: float, *, was_changed: bool) -> None:
         ended = followed.model.settled and not was_changed  # One quiet interval: what came with the end is in the picture.
@@ -360,7 +362,7 @@ class Follower:
         match message.get("kind"):
             case "hello":
                 widget.greeted = widget.wants_snapshot = True
-                widget.detached, widget.unpacks = False, message.get("unpacks") is True
+                widget.detached, widget.unpacks = False, message.get("unpacks") is not False
                 if followed.model.settled:
                     self._outbox.append((widget, {"kind": "final"}))
             case "staying":

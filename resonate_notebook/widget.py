@@ -27,6 +27,8 @@ from resonate_notebook.page import script, styles
 
 UNASKED_FIRST_S: Final = 0.5
 UNASKED_LONGEST_S: Final = 15.0
+UNASKED_PAUSES: Final = 50
+"""A snapshot that nobody asked for is followed by a pause of that many times what it took, so they take 2 % of the kernel at most."""
 PACKED_FROM_BYTES: Final = 1_000
 """Messages of that length go to the page compressed, where it can undo that: calls resemble each other, so a tenth is left."""
 VIEWS: Final = ("graph", "tree", "timeline", "table")
@@ -70,7 +72,7 @@ class GraphWidget[About](anywidget.AnyWidget):
         self._source = source
         self._post = post
         self.greeted = False  # The page has said hello: it hears us.
-        self.unpacks = False  # It can read compressed messages.
+        self.unpacks = True  # It can read compressed messages, unless it says that it cannot.
         self.wants_snapshot = False
         self.detached = False
         self.sent_at = 0.0
@@ -96,6 +98,10 @@ class GraphWidget[About](anywidget.AnyWidget):
         self._unasked_pause_s = min(2 * self._unasked_pause_s, UNASKED_LONGEST_S)
         self._unasked_at = now_s + self._unasked_pause_s
         return True
+
+    def space_out(self, took_s: float) -> None:
+        """Sends no further snapshot unasked so soon that the kernel would feel it."""
+        self._unasked_at = max(self._unasked_at, time.monotonic() + UNASKED_PAUSES * took_s)
 
     def tell(self, message: Told) -> None:
         """Sends a message to the page."""

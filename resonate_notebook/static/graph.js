@@ -29,7 +29,7 @@ import { Keys } from "./keys.js";
 
 const VIEWS = { graph: GraphView, tree: TreeView, timeline: TimelineView, table: TableView };
 const BOXES_CHOSEN = 60, BOXES_AT_MOST = 120, GRAPH_FROM_PX = 640;
-const STALE_MS = 7000, ASK_AGAIN_MS = 1000, LEAVE_MS = 2000;
+const STALE_MS = 7000, ASK_AGAIN_MS = 1000, LEAVE_MS = 2000, FAR_MS = 2000;
 
 class Widget {
   constructor(model, host) {
@@ -59,6 +59,12 @@ class Widget {
     this.themes = new MutationObserver(() => { this.setTone(); setTimeout(this.setTone, 300); });
     for (const watched of [document.documentElement, document.body]) this.themes.observe(watched,
       { attributes: true, attributeFilter: ["data-jp-theme-name", "data-jp-theme-light", "data-theme", "class", "style"] });
+    // A notebook may hold dozens of pictures of which two are in sight; the others are drawn now and then.
+    this.sight = new IntersectionObserver(entries => {
+      this.far = !entries.at(-1).isIntersecting;
+      if (!this.far && this.farTimer) this.schedule(true);
+    }, { rootMargin: "200px" });
+    this.sight.observe(this.element);
     this.clock = setInterval(() => this.tick(), 1000); this.setTone();
   }
   connect() {
@@ -97,7 +103,7 @@ class Widget {
     setTimeout(() => { if (!this.element.isConnected) this.destroy(); }, LEAVE_MS);
   }
   destroy() {
-    this.moves?.disconnect(); this.gone = true; this.model.off("msg:custom", this.onMessage); this.sizes.disconnect(); this.themes.disconnect();
+    this.moves?.disconnect(); this.gone = true; this.sight.disconnect(); clearTimeout(this.farTimer); this.model.off("msg:custom", this.onMessage); this.sizes.disconnect(); this.themes.disconnect();
     clearInterval(this.clock); cancelAnimationFrame(this.frame);
     this.model.off("comm_live_update", this.onCut); this.requests.forget(); this.view?.remove(); this.element.remove();
   }
@@ -226,8 +232,9 @@ class Widget {
   /* All changes of one animation frame are drawn once; what must be in the document right away is drawn at once. */
   schedule(now = false) {
     if (this.gone) return;
+    if (!now && this.far) { this.farTimer ??= setTimeout(() => this.schedule(true), FAR_MS); return; }
     if (!now) { this.frame ??= requestAnimationFrame(() => this.schedule(true)); return; }
-    cancelAnimationFrame(this.frame); this.frame = null; this.update();
+    cancelAnimationFrame(this.frame); clearTimeout(this.farTimer); this.frame = this.farTimer = null; this.update();
   }
   resized(width) {
     // A second view of an output that the first one has moved into (see `stay`): one is enough.

@@ -22,7 +22,7 @@ window.harness = {
     document.getElementById("host").append(place);
     return widget.render({ model, el: place });
   },
-  deliver: (message) => listeners.forEach((listener) => listener(structuredClone(message), [])),
+  deliver: (message, buffers = []) => listeners.forEach((listener) => listener(structuredClone(message), buffers)),
   listening: () => listeners.size + cuts.size,
   /* What Jupyter tells a model when its kernel is restarted. */
   cut: () => cuts.forEach((listener) => listener()),
