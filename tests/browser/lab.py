@@ -155,7 +155,7 @@ class Notebook:
             page.goto(lab.address(name))
         else:
             page.evaluate("path => { jupyterapp.commands.execute('docmanager:open', {path, factory: 'Notebook'}); }", name)
-        page.wait_for_function(IS_READY, arg=name)
+        self.wait_until_idle()
         page.evaluate(REMEMBER)
 
     def _listeners(self) -> list[tuple[Any, Any]]:
@@ -176,6 +176,10 @@ class Notebook:
     def _note_console(self, message: ConsoleMessage) -> None:
         if message.type == "error":
             self.complaints.append(message.text)
+
+    def wait_until_idle(self) -> None:
+        """Wait until the kernel stands ready."""
+        self.page.wait_for_function(IS_READY, arg=self.name)
 
     def restart_kernel(self) -> None:
         """Restart the kernel and go on at once."""

@@ -249,6 +249,7 @@ def test_a_restarted_kernel_leaves_a_picture_that_says_so(begun: Notebook) -> No
     expect(begun.graph(2).get_by_text("The kernel was stopped or restarted.", exact=True)).to_be_visible()
     expect(begun.graph(2)).to_contain_text("It was in memory and has gone with the kernel.")
     expect(begun.graph(2).get_by_role("button", name="Cancel…")).to_be_hidden()
+    begun.wait_until_idle()  # a kernel that is still on its way cannot be shut down
 
 
 @pytest.mark.parametrize("begun", [["run.result(timeout=60)"]], indirect=True)
