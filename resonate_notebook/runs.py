@@ -216,7 +216,7 @@ class Run:
         return frame.astype({"took_s": float})
 
     @property
-    def graph(self) -> GraphWidget:
+    def graph(self) -> GraphWidget[Followed]:
         """A live graph of the run as a widget, to be placed in a layout of widgets."""
         return self._session.follower.widget(self._followed())
 

@@ -661,7 +661,7 @@ def retry(id: str, new_id: str | None = None, from_step: str | None = None) -> R
     """
     session = current()
     try:
-        handle = session.client.retry(id, new_id, from_step)
+        handle = actions.retry(session.follower, id, new_id, from_step)
     except ResonateStoreError as error:
         about = "option:--from" if from_step is not None and from_step in error.mesg else "option:--id" if new_id else "id"
         raise Mistake(f"{error.mesg[:1].upper()}{error.mesg[1:]}.", about) from error
