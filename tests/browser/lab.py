@@ -218,6 +218,10 @@ class Notebook:
     def wait_for_end(self, cell: int, timeout_ms: int = 20_000) -> None:
         self.page.wait_for_function("cell => window.ended[cell]", arg=cell, timeout=timeout_ms)
 
+    def save(self) -> None:
+        self.page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+        self.page.wait_for_function("() => !jupyterapp.shell.currentWidget.context.model.dirty")
+
     # ---- what is seen --------------------------------------------------------------------------------------------------------
 
     def output(self, cell: int) -> Locator:
