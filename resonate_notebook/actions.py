@@ -8,6 +8,7 @@ evaluated.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, Final, Literal
 
 from resonate.errors import ResonateError, ResonateStoreError
@@ -224,8 +225,11 @@ def answer(follower: Follower, followed: Followed, message: dict[str, Any]) -> d
     return reply | ({"run": run} if ok and run else {})
 
 
-def detail(follower: Follower, followed: Followed, id: str) -> dict[str, Any]:
-    """Everything about one promise of the run, as text. What cannot be had (a store that does not answer) is left out."""
+def detail(follower: Follower, followed: Followed, id: str, *, with_cells: Callable[[str], str] = str) -> dict[str, Any]:
+    """Everything about one promise of the run, as text. What cannot be had (a store that does not answer) is left out.
+
+    `with_cells` names the cells in a traceback (`Session.with_cells`).
+    """
     follower.pump()
     model = followed.model
     with follower.lock:
@@ -252,7 +256,7 @@ def detail(follower: Follower, followed: Followed, id: str) -> dict[str, Any]:
     elif promise.completed:
         told["error"] = clean(text) or told["error"] or ANSWERS[promise.state]
         kept = (promise.value.headers or {}).get(TRACEBACK_HEADER)
-        told["traceback"] = clean(kept[-TEXT_LIMIT:]) if kept else None  # Its end says most.
+        told["traceback"] = clean(with_cells(kept)[-TEXT_LIMIT:]) if kept else None  # Its end says most.
     return told
 
 

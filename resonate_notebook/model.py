@@ -114,6 +114,11 @@ class Node:
         self.working = False
         self.sent: tuple[Any, ...] = ()
 
+    @property
+    def halted(self) -> bool:
+        """Whether it waits for the code that it began with: no attempt has failed, and it takes whichever code it is launched with."""
+        return self.state == "retrying" and not self.attempt
+
     def took_s(self, now_s: float) -> float | None:
         """Answers how long this call has taken, up to `now_s` while it goes on; None when it has not begun."""
         begun = self.began_at
@@ -259,6 +264,7 @@ class RunModel:
         if isinstance(event, RunHalted):  # it is tried again, perhaps with mended code
             if event.at >= node.progress_at:
                 node.fact, node.due_at, node.error, node.progress_at = "retrying", None, event.error, event.at
+                node.attempt = 0  # no attempt has failed
                 self._show(node)
             return
         failed = isinstance(event, RetryScheduled)

@@ -339,7 +339,7 @@ def _keep_their_code(session: Session, replaced: set[str]) -> list[str]:
     later: list[str] = []
     with session.follower.lock:
         for run_id, followed in session.follower.runs.items():
-            nodes = [node for node in followed.model.nodes if node.name in replaced]
+            nodes = [node for node in followed.model.nodes if node.name in replaced and not node.halted]
             if followed.model.settled or not nodes:
                 continue
             (keep if any(node.state not in SETTLED for node in nodes) else later).append(run_id)

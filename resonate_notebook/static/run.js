@@ -103,7 +103,7 @@ export class Run {
     const tries = `${node.attempt ?? 1}${node.limit ? ` of ${node.limit}` : ""}`;
     const left = node.due == null ? "" : wholeSeconds(node.due - this.now);
     switch (node.state) {
-      case "retrying": return `attempt ${tries} failed${left && `, next in ${left}`}`;
+      case "retrying": return !node.attempt ? "stopped" : `attempt ${tries} failed${left && `, next in ${left}`}`;
       case "sleeping": return left && `${left} left`;
       case "running": return node.attempt > 1 ? `attempt ${tries}` : "";
       case "pending": return node.kind === "rpc" || node.kind === "detached" ? "no worker has taken it yet" : "";

@@ -92,6 +92,10 @@ def test_a_run_that_was_stopped_is_told_with_both_sides(ran):
         "    `--new` starts afresh; register the earlier code to go on; `%resonate diff q` shows both.\n"
     )
     assert "q diverges at q.1: promise is recorded, today's code calls run clean(1).\n" in ran.good("%resonate diff q")
+    mended = "%%resonate register\ndef ask(ctx):\n    return 1 + (yield (yield ctx.promise()))"
+    assert ran.good(mended) == "replaced ask (body changed)\n"  # a run that was stopped keeps no code
+    ran.good("run = %resonate run q ask")
+    assert ran("run.result(timeout=10)").endswith(": 2\n")
 
 
 def test_undurable_calls_are_made_on_demand(ran):

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_runs import START, Story, backfill, broken, pipeline
 
-from resonate.events import Event, LeaseLost, PromiseCreated, RunResumed, RunSuspended
+from resonate.events import Event, LeaseLost, PromiseCreated, RunHalted, RunResumed, RunSuspended
 from resonate_notebook.model import ASIDE_LIMIT, ATTEMPTS_KEPT, LIVE, SETTLED, STATES, RunModel
+from resonate_notebook.text import said
 
 
 def fed(facts: list[Event], run: str = "r") -> RunModel:
@@ -206,6 +207,16 @@ def test_attempts_that_begin_anew_later_are_shown() -> None:
     root = story.started(60, "r", 1, 3).model().root
     assert root is not None
     assert (root.state, root.attempt) == ("running", 1)
+
+
+def test_a_run_that_is_halted_has_failed_no_attempt_and_goes_on_in_the_one_that_it_was_in() -> None:
+    story = Story("r").created(0, "r", "root").started(0, "r", 1, 1)
+    model = fed([*story.facts, RunHalted("r", "r", START + 1, "the code changed")])
+    root = model.nodes[0]
+    assert (root.state, root.halted, root.error) == ("retrying", True, "the code changed")
+    assert said(model, root, START + 2, stable=False) == ["retrying", "stopped"]
+    model.apply(Story("r").started(3, "r", 1, 1).facts[0])
+    assert (root.state, root.halted, root.attempt) == ("running", False, 1)
 
 
 def test_facts_of_a_deep_run_in_reverse_order_find_their_place_without_recursion() -> None:
