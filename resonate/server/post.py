@@ -102,15 +102,17 @@ class PostOffice:
             self._return(earlier.close())
         return stream
 
-    def close(self, stream: Stream) -> None:
-        """Nobody listens on a stream any more."""
+    def close(self, stream: Stream) -> bool:
+        """Nobody listens on a stream any more. Whether messages were left in it."""
         with self._lock:
             members = self._groups.get(stream.group, {})
             if members.get(stream.id) is stream:
                 del members[stream.id]
                 if not members:
                     del self._groups[stream.group]
-        self._return(stream.close())
+        left = stream.close()
+        self._return(left)
+        return bool(left)
 
     def close_all(self) -> None:
         """Let every listener know that it is over."""
