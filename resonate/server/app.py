@@ -144,7 +144,7 @@ class Application:
         while not stream.is_closed:
             await stream.changed.wait()
             stream.changed.clear()
-            while not stream.is_closed and (entry := stream.take()) is not None:  # what is left goes back, and on to somebody else
+            while (entry := stream.take()) is not None:
                 message, text = entry
                 try:
                     async with asyncio.timeout(STREAM_STALL_LIMIT_S):

@@ -50,9 +50,9 @@ class Stream:
         return _is_told(self._loop, self.changed.set)
 
     def take(self) -> tuple[Message, bytes] | None:
-        """The next message, or None."""
+        """The next message, or None. Where the listener has gone there is none: what is left goes back, and on to somebody else."""
         with self._lock:
-            return self._waiting.popleft() if self._waiting else None
+            return self._waiting.popleft() if self._waiting and not self.is_closed else None
 
     def hang_up(self) -> None:
         """Let whoever empties it know that it is over. For the event loop."""
