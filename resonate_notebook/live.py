@@ -40,6 +40,7 @@ from resonate import Resonate
 from resonate.events import Event
 from resonate_notebook.lines import Lines, cut_line
 from resonate_notebook.model import RunModel
+from resonate_notebook.places import without_port
 from resonate_notebook.svg import render_svg
 from resonate_notebook.text import render_text
 from resonate_notebook.text_views import render_table, render_timeline
@@ -133,9 +134,10 @@ class Follower:
 
     def __init__(
         self, client: Resonate, settings: Settings, *, detail: Callable[[Follower, Followed, str], dict[str, Any]],
-        answer: Callable[[Follower, Followed, dict[str, Any]], dict[str, Any]],
+        answer: Callable[[Follower, Followed, dict[str, Any]], dict[str, Any]], is_any_port: bool = False,
     ) -> None:  # fmt: skip
         self.client = client
+        self.is_any_port = is_any_port  # the server's, which stable pictures leave out then
         self.settings = settings
         self._detail = detail  # what a panel shows, and what a button asks for: made elsewhere, carried out by the commander
         self._answer = answer
@@ -177,6 +179,7 @@ class Follower:
         if followed is None:
             where, label = self.client.where
             label = label.replace("http://", "").partition(" protocol")[0]  # of a server; the head of a picture has little room
+            label = without_port(label) if self.is_any_port and self.settings.stable else label
             followed = self.runs[event.run] = Followed(RunModel(event.run, where=where, where_label=label))
             self._forget_oldest()
         followed.model.apply(event)

@@ -61,15 +61,19 @@ class Session:
 
     def _begin(self, client: Resonate) -> None:
         self.client = client
-        self.follower = Follower(client, self.settings, detail=partial(actions.detail, with_cells=self.with_cells), answer=actions.answer)
+        detail = partial(actions.detail, with_cells=self.with_cells)
+        is_any_port = self.connected_to.kind == "dev" and not self.connected_to.port
+        self.follower = Follower(client, self.settings, detail=detail, answer=actions.answer, is_any_port=is_any_port)
 
     def connect(self, place: Place) -> list[str]:
         """Go over to another place, with the functions that are registered; the runs in memory that end here.
 
         When the place cannot be used, that is raised and everything stays as it was.
         """
-        connection = open_place(place, self.client.registry)
+        connection = open_place(place, self.client.registry, self.server if not self.stopped else None)
         ended = list(self.client.unfinished()) if self.connected_to.kind == "memory" and not self.stopped else []
+        if connection.server is self.server:
+            self.server = None  # It goes on.
         self.stop()
         self.connected_to, self.server, self.stopped = place, connection.server, False
         self._begin(connection.client)
