@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from importlib import import_module
+from pkgutil import walk_packages
+from textwrap import dedent, indent
 from typing import Any
 
-from resonate import __distribution__
+from sphinx.pycode import ModuleAnalyzer
 
-project = __distribution__
+project = "resonate-notebook"
 author = "the authors of resonate-notebook"
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 
@@ -17,6 +21,7 @@ html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
 html_show_copyright = False
+html_favicon = "_static/mark.svg"
 html_theme_options = {"top_of_page_buttons": []}
 pygments_style, pygments_dark_style = "friendly", "github-dark"
 
@@ -27,26 +32,34 @@ myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
-autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True}
+add_module_names = False
 autodoc_inherit_docstrings = True
 maximum_signature_line_length = 88
 python_display_short_literal_types = True
 
 
-def indented_is_code(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """In a docstring an indented paragraph is code, and a star or a bar is just that."""
-    told = [line.rstrip().replace("*", r"\*").replace("|", r"\|") if not line.lstrip().startswith((">>>", "...")) else line for line in lines]
-    found: list[str] = []
-    is_code = False
-    for number, line in enumerate(told):
-        begins = line.startswith("    ") and not is_code and (not found or not found[-1].strip())
-        if begins:
-            found += ["::", ""]
-        is_code = line.startswith("    ") or (is_code and not line.strip())
-        found.append(lines[number] if is_code else line)
-    lines[:] = found
+def docstring_as_text(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """In a docstring an indented paragraph, or lines for a cell, are code; elsewhere a star or a bar is just that."""
+    parts = "\n".join(lines).split("\n\n")
+    for number, part in enumerate(parts):
+        if part.startswith("    ") or re.match(r"(\w+ = )?%", part):
+            parts[number] = "::\n\n" + indent(dedent(part), "    ")
+        elif ">>>" not in part:
+            parts[number] = part.replace("*", r"\*").replace("|", r"\|")
+    lines[:] = "\n\n".join(parts).split("\n")
+
+
+def without_overloads() -> None:
+    """One signature for each method: overloads tell type checkers the type of a value, and would tell readers the same three times."""
+    for package in ("resonate", "resonate_notebook"):
+        for found in walk_packages(import_module(package).__path__, f"{package}."):
+            analyzer = ModuleAnalyzer.for_module(found.name)
+            analyzer.analyze()
+            analyzer.overloads.clear()
 
 
 def setup(app: Any) -> None:
     """What Sphinx calls."""
-    app.connect("autodoc-process-docstring", indented_is_code)
+    without_overloads()
+    app.connect("autodoc-process-docstring", docstring_as_text)

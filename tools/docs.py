@@ -21,7 +21,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -70,9 +70,12 @@ API = {
     "server": ("The development server", ["resonate.server:DevelopmentServer"]),
     "notebook": ("In the notebook", [f"resonate_notebook:{','.join(n for n in resonate_notebook.__all__ if not n.endswith('extension'))}"]),
 }  # fmt: skip
-"""Pages of the reference: title, and for each module what of it is told (all where no name is given)."""
+"""Pages of the reference: title, and for each module what of it is told (its classes where no name is given)."""
 
 FENCE = re.compile(r"^\s*(```+|~~~+|:::+)")
+TEST = re.compile(r"`(tests/[\w/]+\.py)::test_(\w+)`")
+ALTERNATIVE = re.compile(r" \| (?![^\[(]*[\])])")
+"""Between two ways to write a verb, and not inside of brackets."""
 LINK = re.compile(r"(!?\[(?:[^\]\[]|\[[^\]]*\])*\])\(([^)\s]+)\)")
 
 
@@ -133,8 +136,13 @@ def with_links(text: str, document: str, page: str, pages: dict[str, str]) -> st
         found = FENCE.match(line)
         if found and (not fence or found[1].startswith(fence)):
             fence = "" if fence else found[1]
-        lines.append(line if fence else LINK.sub(led, line))
+        lines.append(line if fence else TEST.sub(told_test, LINK.sub(led, line)))
     return "\n".join(lines)
+
+
+def told_test(match: re.Match[str]) -> str:
+    """A test's name as the words that it is made of; a table has no room for the rest."""
+    return f'<abbr title="{match[1]}::test_{match[2]}">{match[2].replace("_", " ")}</abbr>'
 
 
 def notebook_text(notebook: dict[str, object], target: Path) -> Iterator[str]:
@@ -163,8 +171,9 @@ def write_magics() -> None:
     head = (SOURCE / "reference" / "magics.md").read_text(encoding="utf-8").rstrip()
     parts = [head]
     for name, verb in VERBS.items():
-        parts += [f"## {name}", *docstring_parts(inspect.getdoc(verb.twin) or "")]
-        parts += [f"```text\n%resonate {verb.usage}\n```"]
+        first, *rest = docstring_parts(inspect.getdoc(verb.twin) or "", verb.usage)
+        ways = [f"%resonate {name} {way.removeprefix(name).lstrip()}".rstrip() for way in ALTERNATIVE.split(verb.usage)]
+        parts += [f"## {name}", first, "```{code-block} text\n:class: usage\n\n" + "\n".join(ways) + "\n```", *rest]
         if verb.options:
             rows = [f"| `{option}` | {text.replace('|', chr(92) + '|')} |" for option, text in verb.options.items()]
             parts.append("\n".join(["| option | |", "| --- | --- |", *rows]))
@@ -172,11 +181,12 @@ def write_magics() -> None:
     (SOURCE / "reference" / "magics.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
-def docstring_parts(text: str) -> Iterator[str]:
-    """Paragraphs of a docstring; those that hold lines for a cell become code."""
+def docstring_parts(text: str, usage: str) -> Iterator[str]:
+    """Paragraphs of a docstring; those that hold lines for a cell become code, unless that is what the usage says."""
     for part in text.split("\n\n"):
         if part.startswith("    ") or re.match(r"(\w+ = )?%", part):
-            yield f"```ipython\n{inspect.cleandoc(part)}\n```"
+            if part.strip() != f"%resonate {usage}":
+                yield f"```ipython\n{inspect.cleandoc(part)}\n```"
         else:
             yield part.strip("\n")
 
@@ -189,18 +199,21 @@ def write_api() -> None:
         lines = [title, "=" * len(title), ""]
         for entry in entries:
             module, _, names = entry.partition(":")
+            there = vars(importlib.import_module(module))
             if not names:
-                lines += [f".. automodule:: {module}", ""]
-                continue
+                lines += [f".. automodule:: {module}", "   :no-members:", ""]
+                names = ",".join(n for n, each in there.items() if inspect.isclass(each) and each.__module__ == module and n[0] != "_")
             for name in names.split(","):
-                value = getattr(importlib.import_module(module), name)
+                value = there[name]
                 kind = "autoclass" if inspect.isclass(value) else "autofunction"
                 lines += [f".. {kind}:: {module}.{name}", ""]
         (folder / f"{page}.rst").write_text("\n".join(lines), encoding="utf-8")
-    listed = [f"{page}" for page in API]
-    told = [f"- {{doc}}`{page}`: {', '.join('`' + each.replace(':', '`: `').replace(',', '`, `') + '`' for each in API[page][1])}" for page in API]
+    told: list[str] = []
+    for page, (_, entries) in API.items():
+        named = [f"`{each.replace(':', '`: `').replace(',', '`, `')}`" for each in entries]
+        told.append(f"- {{doc}}`{page}`: {', '.join(named)}")
     text = ["# API", "", "What the docstrings say. Every example is run when this site is built.", "", *told, "",
-            "```{toctree}", ":hidden:", "", *listed, "```", ""]  # fmt: skip
+            "```{toctree}", ":hidden:", "", *API, "```", ""]  # fmt: skip
     (folder / "index.md").write_text("\n".join(text), encoding="utf-8")
 
 
@@ -258,11 +271,10 @@ def broken_links() -> Iterator[str]:
         for link in [*page.links, *page.loads]:
             parts = urlsplit(link)
             if parts.scheme or parts.netloc:
+                host = parts.hostname or ""
                 if link in page.loads:
                     yield f"{where} loads {link} from elsewhere"
-                elif parts.scheme == "mailto" and "@" in parts.path:
-                    continue
-                elif parts.scheme not in {"http", "https"} or not parts.hostname or (parts.hostname != "localhost" and "." not in parts.hostname):
+                elif parts.scheme not in {"http", "https"} or not ("." in host or host == "localhost"):
                     yield f"{where}: {link} is no well-formed address"
                 continue
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
@@ -272,8 +284,8 @@ def broken_links() -> Iterator[str]:
             elif parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].ids:
                 yield f"{where}: {link} names no place of that page"
     for style in SITE.rglob("*.css"):
-        for found in re.findall(r"url\(\s*['\"]?((?:https?:)?//[^)'\"]+)|@import\s+['\"](https?:[^'\"]+)", style.read_text(encoding="utf-8")):
-            yield f"{style.relative_to(SITE)} loads {''.join(found)} from elsewhere"
+        for address in re.findall(r"(?:url\(|@import)\s*['\"]?((?:https?:)?//[^)'\"]+)", style.read_text(encoding="utf-8")):
+            yield f"{style.relative_to(SITE)} loads {address} from elsewhere"
 
 
 if __name__ == "__main__":

@@ -71,4 +71,5 @@ def test_the_tests_that_pages_name_are_there() -> None:
     for page, file, test in sorted(named, key=str):
         assert (ROOT / file).is_file(), f"{page} names {file}"
         tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
-        assert test is None or test in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}, f"{page} names {file}::{test}"
+        names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        assert test is None or test in names, f"{page} names {file}::{test}"
