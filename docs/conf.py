@@ -28,7 +28,7 @@ pygments_style, pygments_dark_style = "friendly", "github-dark"
 default_role = "code"  # docstrings write names in single backticks
 myst_heading_anchors = 4
 suppress_warnings = ["myst.header"]  # the pages of benchmarks/ go from their title to ### of their tables
-myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence"]
+myst_enable_extensions = ["attrs_inline"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
