@@ -14,8 +14,6 @@ MODULES = sorted(path for path in Path(__file__).parent.glob("test_*.py") if pat
 DOCUMENT = TESTS.parent / "docs" / "from-0.6.7.md"
 ROW = re.compile(r"\| (D-\d+(?:, D-\d+)*) \|.*\|([^|]*)\|")
 NAMED = re.compile(r"`tests/([a-z]+/\w+\.py)::(\w+)`")
-LATER = {10, 11, 20, 28, 29, 32}
-"""Defects of talking to a Resonate Server over HTTP, which this package does not do yet."""
 
 
 @cache
@@ -51,14 +49,14 @@ def test_there_are_tables_and_tests() -> None:
 
 
 def test_every_defect_of_0_6_7_is_answered() -> None:
-    """docs/from-0.6.7.md has a row for each defect, whose last column names the tests that hold it; only those about HTTP name none."""
+    """docs/from-0.6.7.md has a row for each defect, whose last column names the tests that hold it."""
     answered: dict[int, bool] = {}
     for line in DOCUMENT.read_text(encoding="utf-8").splitlines():
         if row := ROW.fullmatch(line):
             for number in re.findall(r"\d+", row[1]):
                 answered[int(number)] = bool(NAMED.search(row[2]))
     assert sorted(answered) == list(range(1, 33))
-    assert {number for number, is_held in answered.items() if not is_held} == LATER
+    assert all(answered.values())
 
 
 def test_the_document_names_tests_that_exist() -> None:

@@ -51,13 +51,14 @@ def worker(server: DevelopmentServer, protocol: str, source: Any, target: str) -
     return client
 
 
+@pytest.mark.parametrize("port", ["url", "message_url"])
 @pytest.mark.parametrize("protocol", ["legacy", "current"])
-def test_a_client_works_with_a_poller_of_its_own(server: DevelopmentServer, protocol: str) -> None:
-    """A `RemoteStore` and a `Poller`, put together by hand, run calls, sleeps and resumptions."""
-    source = Poller(f"fed-{protocol}", "w1", server.message_url)
-    client = worker(server, protocol, source, f"poll://any@fed-{protocol}")
+def test_a_client_works_with_a_poller_of_its_own(server: DevelopmentServer, protocol: str, port: str) -> None:
+    """A `RemoteStore` and a `Poller` of either port, put together by hand, run calls, sleeps and resumptions (D-20)."""
+    group = f"fed-{protocol}-{port}"
+    client = worker(server, protocol, Poller(group, "w1", getattr(server, port)), f"poll://any@{group}")
     try:
-        assert client.options(target=f"poll://any@fed-{protocol}").begin_rpc(f"polled-{protocol}", "top", 4).result(SOON_S) == 9
+        assert client.options(target=f"poll://any@{group}").begin_rpc(f"polled-{protocol}-{port}", "top", 4).result(SOON_S) == 9
     finally:
         client.stop()
 
