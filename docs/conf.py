@@ -8,6 +8,10 @@ from pkgutil import walk_packages
 from textwrap import dedent, indent
 from typing import Any
 
+from ipython_pygments_lexers import IPython3Lexer
+from pygments.lexer import bygroups, inherit, using
+from pygments.lexers import PythonLexer
+from pygments.token import Operator, Text
 from sphinx.pycode import ModuleAnalyzer
 
 project = "resonate-notebook"
@@ -39,6 +43,12 @@ maximum_signature_line_length = 88
 python_display_short_literal_types = True
 
 
+class CellLexer(IPython3Lexer):  # type: ignore[misc]
+    """IPython, and `%%resonate` on top of a cell that is Python."""
+
+    tokens = {"root": [(r"(?s)(%%resonate)([^\n]*\n)(.*)", bygroups(Operator, Text, using(PythonLexer))), inherit]}  # noqa: RUF012
+
+
 def docstring_as_text(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """In a docstring an indented paragraph, or lines for a cell, are code; elsewhere a star or a bar is just that."""
     parts = "\n".join(lines).split("\n\n")
@@ -62,4 +72,5 @@ def without_overloads() -> None:
 def setup(app: Any) -> None:
     """What Sphinx calls."""
     without_overloads()
+    app.add_lexer("ipython", CellLexer)
     app.connect("autodoc-process-docstring", docstring_as_text)
