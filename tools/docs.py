@@ -66,6 +66,10 @@ API = {
         ["resonate.message_sources.local:LocalMessageSource", "resonate.message_sources.poller:Poller",
          "resonate.message_sources.push:PushListener"],
     ),
+    "recordings": (
+        "Recordings",
+        ["resonate.recordings:Recording", "resonate.replays:replay,Replayed,Divergence", "resonate.differences:diff,Difference,Differing"],
+    ),
     "clocks": ("Clocks", ["resonate.clocks"]),
     "server": ("The development server", ["resonate.server:DevelopmentServer"]),
     "notebook": ("In the notebook", [f"resonate_notebook:{','.join(n for n in resonate_notebook.__all__ if not n.endswith('extension'))}"]),
