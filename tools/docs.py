@@ -51,7 +51,7 @@ DOCUMENTS = {
 
 API = {
     "client": ("The client", ["resonate.resonate:Resonate,Function", "resonate.handle:Handle", "resonate.registry:Registry"]),
-    "context": ("Inside a durable function", ["resonate.context:Context,Info,Time,Random", "resonate.coroutine:Promise"]),
+    "context": ("Inside a durable function", ["resonate.context:Context,Info,Time,Random,current_context", "resonate.coroutine:Promise"]),
     "errors": ("Errors", ["resonate.errors"]),
     "retry-policies": ("Retry policies", ["resonate.retry_policies"]),
     "encoders": ("Encoders", ["resonate.encoders"]),
