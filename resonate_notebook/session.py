@@ -80,7 +80,7 @@ class Session:
         self.client.start()
         if place.kind == "file":  # what is on a server is everybody's
             for run_id in list(self.client.unfinished())[-UNFINISHED_SHOWN_MAX:]:
-                self.follower.refresh(run_id)  # even of a run that is at work by now: what lies below its ended calls is told by the store alone
+                self.follower.refresh(run_id)  # also one that is at work by now: only the store tells what lies below its ended calls
         return ended
 
     def _lines_of(self, context: Context) -> Lines | None:
