@@ -148,6 +148,18 @@ class CodeChanged(RuntimeError):
         return (type(self), (self.promise_id, self.recorded, self.called))
 
 
+class RecordingDamaged(ValueError):
+    """A file is no recording of a run, or was damaged or changed. The text names the file, the place in it, and what to do."""
+
+
+class ReplayDiverged(AssertionError):
+    """Today's code does not do what a recorded run has done. The text says where first; `divergences` are all of them."""
+
+    def __init__(self, text: str, divergences: tuple[Any, ...] = ()) -> None:
+        super().__init__(text)
+        self.divergences = divergences
+
+
 class StepEnded(RuntimeError):
     """A durable function raised `SystemExit`, `KeyboardInterrupt` or the like. Only that function fails; the process goes on."""
 

@@ -18,6 +18,16 @@ FINGERPRINT_ITEMS_LIMIT = 1_000
 """Values inside a call's arguments that this text is made of."""
 STOPPED_RUN_PAUSE_S = 15.0
 """A run that was stopped because its code has changed is tried again after this time."""
+RECORDING_LIMIT = 256 * 1024 * 1024
+"""Bytes of a recording's file."""
+REPLAY_ATTEMPTS_LIMIT = 100
+"""How often a replay calls a function that fails and would be retried, at most."""
+DIVERGENCES_LIMIT = 100
+"""So many places are noted at which a replay differs from what is recorded."""
+DIFFERENCES_SHOWN = 20
+"""So many lines of differences are shown as text."""
+DIFFERENCE_TEXT_LIMIT = 1_000
+"""Characters of one of those lines."""
 LOGGED_VALUE_LIMIT = 100
 """Characters of an argument list or a value in a log line."""
 RESIDENT_LIMIT = 2_000

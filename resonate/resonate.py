@@ -59,6 +59,7 @@ from resonate.wire.legacy import read_tags
 from resonate.wire.lineage import guessed_lineage
 
 if TYPE_CHECKING:
+    from resonate.recordings import Recording
     from resonate.stores.remote import RemoteStore
     from resonate.transport.connections import Credentials
 
@@ -380,6 +381,16 @@ class Resonate:
         handle = self._handle(new)
         self._shared.runtime().launch(create, command, handle, id, from_step)
         return handle
+
+    def record(self, id: str) -> Recording:
+        """A run as it stands, ended or not, as plain data: to save, to replay against today's code, to compare with another.
+
+        `ResonateStoreError` (40400) when there is no such run, ValueError when the id is that of a part of one. See `resonate.recordings`.
+        """
+        from resonate.recordings import Recording
+
+        root = self._shared.ask(GetPromise(checked_text("id", id)))
+        return Recording.of(root, self._shared.ask(ListDescendants(id)), self._shared.store.child_separator)
 
     def _free_id(self, id: str) -> str:
         for number in itertools.count(2):

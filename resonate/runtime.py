@@ -39,7 +39,7 @@ from resonate.computation import (
     Wake,
     Warn,
 )
-from resonate.coroutine import LFI, Command
+from resonate.coroutine import Command
 from resonate.errors import CodeChanged, ResonateShutdownError, StoreDamaged, StoreUnavailable
 from resonate.events import AttemptStarted, Event, RunHalted
 from resonate.handle import Handle
@@ -524,7 +524,7 @@ class Runtime:
             self._store.post(DropTask(claimed.lease.task, claimed.lease.counter), _unheard)
             return
         try:
-            command = self._invocation(claimed.root)
+            command = self._steps.invocation(claimed.root)
         except Exception as error:
             value = self._steps.encode_error(error)
             refusal = SettlePromise(claimed.root.id, "REJECTED", value, claimed.root.id, adopt=True, lease=claimed.lease)
@@ -596,26 +596,6 @@ class Runtime:
         if messages:
             self._inbox.extend(partial(self._accept, message) for message in messages.values())
             self._timers.after(0.0, lambda: self._work_off([]))
-
-    def _invocation(self, record: PromiseRecord) -> Command[Any]:
-        """The call that a promise asks for. Raises an error that says what is wrong with it."""
-        asked = self._steps.decode(record.param)
-        if not isinstance(asked, dict) or not isinstance(asked.get("func"), str):
-            raise ValueError(f"promise {record.id} asks for no function: its param must be an object with `func`, `args` and `version`")
-        name, version = asked["func"], asked.get("version", 0)
-        try:
-            _, func, version = self._registry.get(name, version if isinstance(version, int) else 0)
-        except ValueError as error:
-            known = ", ".join(sorted({each for each, _, _ in self._registry.functions()})) or "none"
-            raise ValueError(f"{error}. Register it in this process, or call one of the registered functions: {known}.") from None
-        args, kwargs = asked.get("args") or (), asked.get("kwargs") or {}
-        if not isinstance(args, (list, tuple)) or not isinstance(kwargs, dict):
-            raise ValueError(f"promise {record.id} asks for {name} with arguments that are none: `args` must be a list, `kwargs` an object")
-        kind = record.lineage.kind if record.lineage else "rpc"
-        command: Command[Any] = LFI(record.id, kind, name, func, tuple(args), kwargs, version=version)
-        command.key = record.key_for_create
-        command.arguments = label_arguments(func, command.args, kwargs) if self._observers else ()
-        return command
 
     def _add_handle(self, handle: Handle[Any]) -> None:
         with self._lock:

@@ -101,6 +101,26 @@ class Steps:
         """A stored value, by the client's encoder."""
         return self._encoder.decode(stored)
 
+    def invocation(self, record: PromiseRecord) -> Command[Any]:
+        """The call that a promise asks for. Raises an error that says what is wrong with it."""
+        asked = self.decode(record.param)
+        if not isinstance(asked, dict) or not isinstance(asked.get("func"), str):
+            raise ValueError(f"promise {record.id} asks for no function: its param must be an object with `func`, `args` and `version`")
+        name, version = asked["func"], asked.get("version", 0)
+        try:
+            _, func, version = self._registry.get(name, version if isinstance(version, int) else 0)
+        except ValueError as error:
+            known = ", ".join(sorted({each for each, _, _ in self._registry.functions()})) or "none"
+            raise ValueError(f"{error}. Register it in this process, or call one of the registered functions: {known}.") from None
+        args, kwargs = asked.get("args") or (), asked.get("kwargs") or {}
+        if not isinstance(args, (list, tuple)) or not isinstance(kwargs, dict):
+            raise ValueError(f"promise {record.id} asks for {name} with arguments that are none: `args` must be a list, `kwargs` an object")
+        kind = record.lineage.kind if record.lineage else "rpc"
+        command: Command[Any] = LFI(record.id, kind, name, func, tuple(args), kwargs, version=version)
+        command.key = record.key_for_create
+        command.arguments = label_arguments(func, command.args, kwargs) if self._observers else ()
+        return command
+
     def encode_error(self, error: BaseException) -> Encoded:
         """A raised error as the value of a rejected promise."""
         return encode_error(error, self._encoder)

@@ -25,6 +25,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from resonate_notebook.arguments import Mistake
 from resonate_notebook.promises import Promise
 from resonate_notebook.reading import logs
+from resonate_notebook.recordings import diff, record, replay
 from resonate_notebook.runs import Run
 from resonate_notebook.schedules import schedule, unschedule
 from resonate_notebook.verbs import (
@@ -58,6 +59,7 @@ __all__ = [
     "cancel",
     "config",
     "connect",
+    "diff",
     "doctor",
     "export",
     "functions",
@@ -66,8 +68,10 @@ __all__ = [
     "logs",
     "prune",
     "ps",
+    "record",
     "register",
     "reject",
+    "replay",
     "resolve",
     "retry",
     "rpc",

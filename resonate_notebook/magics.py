@@ -20,8 +20,9 @@ from IPython.core.getipython import get_ipython
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
-from resonate.errors import ResonateError
-from resonate_notebook import cell_runs, checks, exports, reading, runs, schedules, session, verbs, views
+from resonate.errors import CodeChanged, ResonateError
+from resonate.recordings import ENDING
+from resonate_notebook import cell_runs, checks, exports, reading, recordings, runs, schedules, session, verbs, views
 from resonate_notebook.arguments import Line, Mistake, Word, read_arguments, suggest
 from resonate_notebook.text_views import SORTS
 
@@ -32,6 +33,7 @@ WORDS: Final = {  # What may stand at one place of a line: what a mistake is abo
     "run": ("id", "a run's id"), "open run": ("id", "a run's id"), "ended run": ("id", "a run's id"), "promise": ("id", "a promise's id"),
     "question": ("id", "a promise's id"), "function": ("function", "a function"), "file": ("path", "a file's name"),
     "picture of": ("id", "a run's id"), "age": ("age", "an age"), "url": ("url", "an address"),
+    "recording": ("path", "a file's name"), "recorded": ("id", "a run's id or a recording's file"), "another": ("other", "another one"),
 }  # fmt: skip
 CHOICES: Final = {
     "--view": views.VIEWS, "--state": views.STATE_WORDS, "--sort": SORTS, "--until": verbs.WAITS, "--durability": verbs.DURABILITIES,
@@ -146,7 +148,23 @@ VERBS: Final = {
         {"--id NEW": "the new run's id", "--from STEP": "run this step and all that came after it again"},
         words=("ended run",),
     ),
-    "prune": Verb("prune AGE", 'prune("30d")', verbs.prune, words=("age",)),
+    "record": Verb(
+        "record ID [FILE.recording] [--force]",
+        'record("demo.1", "demo.1.recording")',
+        recordings.record,
+        {"--force": "write over a file that is no recording"},
+        words=("run", "recording?"),
+    ),
+    "replay": Verb(
+        "replay ID|FILE.recording [--undurable]",
+        'replay("demo.1.recording")',
+        recordings.replay,
+        {"--undurable": "call what is `durable=False` too"},
+        words=("recorded",),
+    ),
+    "diff": Verb(
+        "diff ID|FILE.recording [ID|FILE.recording]", 'diff("demo.1", "demo.2")', recordings.diff, words=("recorded", "another?")
+    ),
     "export": Verb(
         "export FILE.(svg|html|png|pdf|dot|mmd|json) [RUN] | FILE.py [--force]",
         'export("demo.1.svg", "demo.1")',
@@ -154,11 +172,12 @@ VERBS: Final = {
         {"--force": "write over a file that no export has written"},
         words=("file", "picture of?"),
     ),
+    "prune": Verb("prune AGE", 'prune("30d")', verbs.prune, words=("age",)),
     "doctor": Verb("doctor [URL]", "doctor()", verbs.doctor, words=("url?",)),
-    "stop": Verb("stop [--cancel]", "stop()", verbs.stop, {"--cancel": "cancel the runs that this kernel knows first"}),
     "config": Verb(
         "config [render=auto|widget|html|svg|text|off] [stable=1] [output=node|cell]", 'config(render="text", stable=True)', verbs.config
     ),
+    "stop": Verb("stop [--cancel]", "stop()", verbs.stop, {"--cancel": "cancel the runs that this kernel knows first"}),
 }
 
 
@@ -396,6 +415,8 @@ class ResonateMagics(Magics):
             raise
         except (Mistake, runs.Detached):
             raise
+        except CodeChanged as error:
+            raise runs.Failed(recordings.code_changed(run_id, error)) from error
         except Exception as error:
             failed = runs.failure(session.current(), run_id)
             raise failed or error from error
@@ -515,6 +536,8 @@ def _known_words(kind: str, now: session.Session, registered: dict[str, Any], wo
         return list(registered)
     if kind == "file":
         return file_names(word, token)
+    if kind == "recording":
+        return file_names(word, token, RECORDINGS)
     if not now.stopped:
         now.follower.pump()
     with now.follower.lock:
@@ -522,6 +545,8 @@ def _known_words(kind: str, now: session.Session, registered: dict[str, Any], wo
         match kind:
             case "run" | "picture of":
                 return [run_id for run_id, _ in known]
+            case "recorded" | "another":
+                return [run_id for run_id, _ in known] + file_names(word, token, RECORDINGS, only_there=True)
             case "ended run":
                 return [run_id for run_id, followed in known if followed.model.settled]
             case "open run":
@@ -534,9 +559,15 @@ def _known_words(kind: str, now: session.Session, registered: dict[str, Any], wo
     return []
 
 
-def file_names(word: str, token: str) -> list[str]:
-    """Files that an export can write, and folders, which begin as the word does; each as the part of it that the token stands for."""
-    endings = tuple(f".{each}" for each in (*exports.PICTURES, "py"))
+EXPORTED: Final = tuple(f".{each}" for each in (*exports.PICTURES, "py"))
+RECORDINGS: Final = (ENDING,)
+
+
+def file_names(word: str, token: str, endings: tuple[str, ...] = EXPORTED, *, only_there: bool = False) -> list[str]:
+    """Files with these endings, and folders, which begin as the word does; each as the part of it that the token stands for.
+
+    Where there is none, names for a new file are offered, unless it has to be there.
+    """
     folder, _, begun = word.rpartition("/")
     before = word[: len(word) - len(token)]
     try:
@@ -547,7 +578,7 @@ def file_names(word: str, token: str) -> list[str]:
     shown = [name for name in names if name.startswith(begun) and (begun or not name.startswith("."))]
     whole = [f"{folder}/{name}" if "/" in word else name for name in shown]
     stem = word.rpartition(".")[0] if "." in begun else word
-    fresh = [f"{stem}{ending}" for ending in endings] if begun and not shown else []
+    fresh = [f"{stem}{ending}" for ending in endings] if begun and not shown and not only_there else []
     return [each[len(before) :] for each in (*whole, *fresh) if each.startswith(before)]
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from resonate import Resonate
@@ -77,10 +78,11 @@ def open_place(place: Place, registry: Registry, server: DevelopmentServer | Non
 
 
 def _remote(url: str, place: Place, registry: Registry, limit_s: float) -> Resonate:
-    given: Any = {"host": url, "group": place.group, "registry": registry, "log_level": LOG_LEVEL, "protocol": place.protocol}
-    if urlsplit(url).port is not None:
-        given["store_port"] = urlsplit(url).port  # what was typed counts more than the environment
-    client = Resonate.remote(**given)
+    from resonate.stores.remote import RemoteStore
+
+    port = urlsplit(url).port  # what was typed counts more than the environment
+    store = RemoteStore(url, port, protocol=place.protocol, log_level=logging.CRITICAL)  # what it would say belongs to no call
+    client = Resonate(group=place.group, registry=registry, store=store, log_level=LOG_LEVEL)
     try:
         client.reach(limit_s)
     except StoreUnavailable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -61,8 +62,8 @@ class Promise:
         return self.text
 
 
-def look_at(follower: Follower, id: str) -> Promise:
-    """The promise `id`, with all that is known of it here; a `Mistake` when there is none."""
+def look_at(follower: Follower, id: str, with_cells: Callable[[str], str]) -> Promise:
+    """The promise `id`, with all that is known of it here; a `Mistake` when there is none. `with_cells` is `Session.with_cells`."""
     promise = actions.get_promise(follower, id)
     if promise is None:
         with follower.lock:
@@ -75,7 +76,7 @@ def look_at(follower: Follower, id: str) -> Promise:
     found: dict[str, Any] = {"id": id, "state": state, "value": value if promise.resolved else None, "tags": dict(promise.tags or {})}
     found |= {"created": _moment(promise.created_on), "ended": _moment(promise.completed_on), "deadline": _moment(promise.timeout)}
     if promise.completed and not promise.resolved:
-        found |= {"error": shown or actions.ANSWERS[promise.state], "traceback": headers.get(TRACEBACK_HEADER, "")}
+        found |= {"error": shown or actions.ANSWERS[promise.state], "traceback": with_cells(headers.get(TRACEBACK_HEADER, ""))}
         found["exception"] = _raised(follower, promise)
     if node is not None:
         with follower.lock:

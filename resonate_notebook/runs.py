@@ -188,7 +188,7 @@ class Run:
         """One call by its promise's id, as `resonate_notebook.get` gives it; KeyError when the run has none."""
         if self._followed().model.node(id) is None:
             raise KeyError(id)
-        return look_at(self._session.follower, id)
+        return look_at(self._session.follower, id, self._session.with_cells)
 
     def to_frame(self) -> pandas.DataFrame:
         """All calls so far as a `pandas.DataFrame`, one row each, in the order of their creation; ImportError without pandas.
@@ -218,7 +218,7 @@ class Run:
         return frame.astype({"took_s": float})
 
     @property
-    def graph(self) -> GraphWidget:
+    def graph(self) -> GraphWidget[Followed]:
         """A live graph of the run as a widget, to be placed in a layout of widgets."""
         return self._session.follower.widget(self._followed())
 

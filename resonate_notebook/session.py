@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from IPython.core.getipython import get_ipython
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from resonate.server import DevelopmentServer
 
 UNFINISHED_SHOWN_MAX: Final = 100
+FRAME_FILE: Final = re.compile(r'^  File "(.+?)"(?=, line \d)', re.MULTILINE)
 WATCHED_MAX: Final = 8
 """Clients of somebody else's whose runs stay live in a notebook; the one that was shown first gives way."""
 STOP_LIMIT_S: Final = 0.4
@@ -58,8 +61,9 @@ class Session:
 
     def _begin(self, client: Resonate) -> None:
         self.client = client
+        detail = partial(actions.detail, with_cells=self.with_cells)
         is_any_port = self.connected_to.kind == "dev" and not self.connected_to.port
-        self.follower = Follower(client, self.settings, detail=actions.detail, answer=actions.answer, is_any_port=is_any_port)
+        self.follower = Follower(client, self.settings, detail=detail, answer=actions.answer, is_any_port=is_any_port)
 
     def connect(self, place: Place) -> list[str]:
         """Go over to another place, with the functions that are registered; the runs in memory that end here.
@@ -76,7 +80,7 @@ class Session:
         self.client.start()
         if place.kind == "file":  # what is on a server is everybody's
             for run_id in list(self.client.unfinished())[-UNFINISHED_SHOWN_MAX:]:
-                self.follower.follow(run_id)
+                self.follower.refresh(run_id)  # also one that is at work by now: only the store tells what lies below its ended calls
         return ended
 
     def _lines_of(self, context: Context) -> Lines | None:
@@ -102,10 +106,15 @@ class Session:
 
     def place(self, filename: str) -> str:
         """`cell 4` for code typed into this kernel (`cell` in stable output), else the file's name."""
+        return self._cell(filename) or os.path.basename(filename)
+
+    def with_cells(self, traceback: str) -> str:
+        """A traceback that names the cells of this kernel, in place of the files that it compiles them under."""
+        return FRAME_FILE.sub(lambda found: f"  {self._cell(found[1])}" if self._cell(found[1]) else found[0], traceback)
+
+    def _cell(self, filename: str) -> str:
         number = getattr(getattr(self.shell, "compile", None), "_filename_map", {}).get(filename)
-        if number is None:
-            return os.path.basename(filename)
-        return "cell" if self.settings.stable else f"cell {number}"
+        return "" if number is None else "cell" if self.settings.stable else f"cell {number}"
 
     def stop(self, limit_s: float = STOP_TIMEOUT_S) -> None:
         """Stops following, then the client and the server that was started here. Runs in memory end; functions stay registered."""

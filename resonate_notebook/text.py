@@ -151,7 +151,9 @@ def said(model: RunModel, node: Node, now_s: float, *, stable: bool) -> list[str
 
 
 def failed_text(node: Node) -> str:
-    """Answers which attempt has failed: `3 of 5 failed`, or `attempt 3 failed` when there is no limit."""
+    """Answers which attempt has failed: `3 of 5 failed`, or `attempt 3 failed` when there is no limit; of a halted run, `stopped`."""
+    if node.halted:
+        return "stopped"
     return f"{node.attempt} of {node.limit} failed" if node.limit else f"attempt {node.attempt} failed"
 
 

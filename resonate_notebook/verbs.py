@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -20,7 +21,7 @@ from resonate.errors import ResonateStoreError
 from resonate.models.durable_promise import DurablePromise
 from resonate_notebook import actions, checks, exports
 from resonate_notebook.arguments import Mistake, check_call, short_repr, signature_text, suggest
-from resonate_notebook.live import Followed
+from resonate_notebook.live import LOG, Followed
 from resonate_notebook.model import SETTLED
 from resonate_notebook.places import DEV_PORT, Place, told
 from resonate_notebook.runs import Run
@@ -136,7 +137,8 @@ def stop(*, cancel: bool = False) -> Told:
     parts = ["stopped"]
     if going and cancel:
         going, cancelled = _cancelled(session, going)
-        parts += [f"{_listed(cancelled)} cancelled"] * bool(cancelled)
+        parts += [f"{_listed(cancelled)} cancelled"] if cancelled else []
+        parts += [f"{_listed(going)} not cancelled, for want of an answer"] if going else []
     if going:
         parts.append(_fate(session.connected_to, going, is_served_here=session.server is not None))
     session.stop(STOP_LIMIT_S)
@@ -154,18 +156,24 @@ def _fate(place: Place, going: list[str], *, is_served_here: bool) -> str:
 
 
 def _cancelled(session: Session, going: list[str]) -> tuple[list[str], list[str]]:
-    """(runs that could not be cancelled in time, those that were)."""
+    """(runs that could not be cancelled in time, those that were). A thread asks: a server may take long, or never answer."""
     done: list[str] = []
-    deadline = time.monotonic() + CANCEL_LIMIT_S
-    for run_id in going:
-        if time.monotonic() > deadline:
-            break
-        try:
-            session.client.cancel(run_id)
-        except ResonateStoreError:
-            continue  # It has just ended, or nobody answers; what is left is told.
-        done.append(run_id)
-    return [run_id for run_id in going if run_id not in done], done
+
+    def ask() -> None:
+        for run_id in going:
+            if session.stopped:
+                return
+            try:
+                session.client.cancel(run_id)
+                done.append(run_id)
+            except Exception as error:  # It has just ended, or nobody answers; what is left is told.
+                LOG.info("%s was not cancelled: %s", run_id, error)
+
+    asking = threading.Thread(target=ask, name="resonate-cancelling", daemon=True)
+    asking.start()
+    asking.join(CANCEL_LIMIT_S)
+    cancelled = list(done)
+    return [run_id for run_id in going if run_id not in cancelled], cancelled
 
 
 def _unfinished_text(session: Session) -> list[str]:
@@ -332,7 +340,7 @@ def _keep_their_code(session: Session, replaced: set[str]) -> list[str]:
     later: list[str] = []
     with session.follower.lock:
         for run_id, followed in session.follower.runs.items():
-            nodes = [node for node in followed.model.nodes if node.name in replaced]
+            nodes = [node for node in followed.model.nodes if node.name in replaced and not node.halted]
             if followed.model.settled or not nodes:
                 continue
             (keep if any(node.state not in SETTLED for node in nodes) else later).append(run_id)
@@ -654,7 +662,7 @@ def retry(id: str, new_id: str | None = None, from_step: str | None = None) -> R
     """
     session = current()
     try:
-        handle = session.client.retry(id, new_id, from_step)
+        handle = actions.retry(session.follower, id, new_id, from_step)
     except ResonateStoreError as error:
         about = "option:--from" if from_step is not None and from_step in error.mesg else "option:--id" if new_id else "id"
         raise Mistake(f"{error.mesg[:1].upper()}{error.mesg[1:]}.", about) from error

@@ -74,7 +74,8 @@ def get(id: str) -> promises.Promise:
         promise = %resonate get demo.1.3
         promise.value
     """
-    return promises.look_at(current().follower, id)
+    session = current()
+    return promises.look_at(session.follower, id, session.with_cells)
 
 
 def show(run: str | Run | Handle[Any], view: str = "", *, wait: bool | None = None) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import builtins
 import datetime
+import re
 import sys
 
 import pytest
 from test_magics import cell, ipython, wait_for_question  # noqa: F401 - the fixtures are found by name
+from waiting import when
 
 import resonate_notebook
+from resonate import Resonate
 from resonate_notebook import session
 
 
@@ -95,6 +98,28 @@ def test_mistakes_point_at_their_word(cell, line, carets, told):  # noqa: F811
         assert "".join(shown[at] for at, mark in enumerate(marks) if mark == "^") == carets
 
 
+def test_a_run_that_goes_on_before_it_is_looked_at_is_shown_with_what_lies_below_its_ended_calls(cell, tmp_path, monkeypatch):  # noqa: F811
+    """A run taken up again tells of the calls that it makes, and not of those that a call made which has ended."""
+    connect = f"%resonate connect local --db {tmp_path}/runs.db"
+    inner = "def inner(ctx):\n    yield ctx.run(clean, 1)\n"
+    outer = "def outer(ctx):\n    yield ctx.run(inner)\n    yield ctx.run(clean, 13).options(retry_policy=Constant(delay=60))"
+    cell.good(connect)
+    cell.good(f"%%resonate register\n{inner}{outer}")
+    cell.good("run = %resonate run demo.9 outer")
+    when(lambda: "retrying" in cell.good("%resonate tree demo.9"))
+    start = Resonate.start
+
+    def start_and_be_at_work(client: Resonate) -> None:
+        facts = client.subscribe()
+        start(client)
+        when(lambda: facts.read(timeout_s=0))
+
+    cell.good("%resonate connect local")
+    monkeypatch.setattr(Resonate, "start", start_and_be_at_work)
+    cell.good(connect)
+    assert {node.id for node in resonate_notebook.attach("demo.9").nodes()} == {"demo.9", "demo.9.1", "demo.9.1.1", "demo.9.2"}
+
+
 # ---- get -----------------------------------------------------------------------------------------------------------------------
 
 
@@ -111,6 +136,18 @@ def test_a_failed_call_is_looked_at_with_its_error_and_traceback(cell):  # noqa:
     assert (promise.arguments, promise.parent, promise.value) == ({"day": "13"}, "demo.0", None)
     assert promise.created <= promise.began <= promise.ended < promise.deadline
     assert promise.created.tzinfo is not None
+
+
+def test_a_traceback_names_cells_by_number_and_in_stable_output_not_at_all(cell):  # noqa: F811
+    """A file of the kernel says nothing to a person, and is another one in each kernel."""
+    failed(cell)
+    assert re.search(r"^  cell \d+, line \d+, in clean$", resonate_notebook.get("demo.0.14").traceback, re.MULTILINE)
+    follower = session.current().follower
+    assert "\n  cell " in follower._detail(follower, follower.runs["demo.0"], "demo.0.14")["traceback"]
+    cell.good("%resonate config stable=1")
+    shown = repr(resonate_notebook.get("demo.0.14"))
+    assert "          cell, line " in shown
+    assert "ipython" not in shown
 
 
 def test_a_waiting_promise_says_who_waits_and_how_it_is_answered(cell):  # noqa: F811

@@ -19,6 +19,7 @@ from waiting import when
 
 import resonate_notebook
 from resonate import Resonate
+from resonate.server import DevelopmentServer
 from resonate_notebook import live, session
 from resonate_notebook.output import Output, Stream
 
@@ -173,6 +174,40 @@ def test_where_nothing_is_kept_it_is_said_why(cell, tmp_path):
     assert cell.good("%resonate logs b") == (
         "b has printed and logged nothing in this kernel; what another process ran of it stands in that one's own terminal.\n"
     )
+
+
+def test_on_a_server_there_are_the_lines_of_what_ran_here_and_of_nothing_else(cell, capsys):
+    """A call that another worker has taken prints there; the run's calls in this kernel have their lines, with an `rpc` between too."""
+    with DevelopmentServer(port=0) as server, Resonate.remote(host=server.url, group="elsewhere", log_level="CRITICAL") as worker:
+        worker.register(lambda ctx: print("far away"), name="far")
+        worker.start()
+        begin(cell, f"%resonate connect remote {server.url}")
+        cell.good("""%%resonate register
+def near(ctx):
+    print("near")
+    yield ctx.run(step, 7)
+def both(ctx):
+    yield ctx.rpc("near")
+    yield ctx.rpc("far").options(target="elsewhere")
+""")  # fmt: skip
+        capsys.readouterr()
+        assert run(cell, "'both'") == "far away\n"  # the other worker is another client in this process, and its print is its own
+        told = cell.good("%resonate logs a")
+        assert told.startswith("a.1 near · stdout · near\na.1.1 step · stdout · out 7\n")
+        assert "far" not in told
+        assert cell.good("%resonate logs a.2") == (
+            "a.2 has printed and logged nothing in this kernel; what another process ran of it stands in that one's own terminal.\n"
+        )
+        cell.good("%resonate connect local")
+
+
+def test_a_server_that_goes_away_is_no_news_for_a_cell(cell, caplog):
+    """The status line tells it to whoever asks; nothing is logged into whatever cell is running."""
+    with DevelopmentServer(port=0) as server:
+        begin(cell, f"%resonate connect remote {server.url}")
+        session.current().client._shared.store._line.failed("it is gone", turn=False)
+        assert [record.getMessage() for record in caplog.records if record.name.startswith("resonate")] == []
+        cell.good("%resonate connect local")
 
 
 def test_lines_go_with_their_run(cell, monkeypatch):

@@ -11,9 +11,18 @@ from test_magics import cell, ipython, until, wait_for_question  # noqa: F401 - 
 import resonate_notebook
 from resonate_notebook import session
 
+STRANGERS: set[threading.Thread] = set()
+"""Threads that were there before the test."""
+
+
+@pytest.fixture(autouse=True)
+def _strangers() -> None:
+    STRANGERS.clear()
+    STRANGERS.update(threading.enumerate())
+
 
 def ours() -> list[str]:
-    return [each.name for each in threading.enumerate() if each.name.startswith("resonate")]
+    return [each.name for each in threading.enumerate() if each not in STRANGERS and each.name.startswith("resonate")]
 
 
 def test_stopping_in_memory_says_what_is_gone_and_leaves_no_thread(cell):  # noqa: F811
@@ -56,6 +65,19 @@ def test_a_stop_may_cancel_first(cell, tmp_path):  # noqa: F811
     assert cell.good("%resonate stop --cancel").startswith("stopped · demo.1 and demo.2 cancelled\n")
     cell.good(f"%resonate connect local --db {tmp_path}/runs.db")
     assert resonate_notebook.get("demo.1").state == "cancelled"
+
+
+def test_stopping_takes_less_than_two_seconds_when_the_server_is_gone(cell):  # noqa: F811
+    """Cancelling is asked for and not waited for beyond half a second; what was not cancelled is told."""
+    from resonate.server import DevelopmentServer
+
+    with DevelopmentServer(port=0) as server:
+        cell.good(f"%resonate connect remote {server.url}\n%resonate run far.1 ask")
+        wait_for_question(cell, "far.1")
+    began = time.monotonic()
+    told = cell.good("%resonate stop --cancel")
+    assert time.monotonic() - began < 2
+    assert told.startswith("stopped · far.1 not cancelled, for want of an answer · far.1 goes on with other workers\n")
 
 
 def test_runs_on_a_server_go_on_with_others_or_end_with_the_server_that_was_started_here(cell):  # noqa: F811

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_runs import START, Story, backfill, broken, pipeline
 
-from resonate.events import Event, LeaseLost, PromiseCreated, RunResumed, RunSuspended
+from resonate.events import Event, LeaseLost, PromiseCreated, RunHalted, RunResumed, RunSuspended
 from resonate_notebook.model import ASIDE_LIMIT, ATTEMPTS_KEPT, LIVE, SETTLED, STATES, RunModel
+from resonate_notebook.text import said
 
 
 def fed(facts: list[Event], run: str = "r") -> RunModel:
@@ -208,6 +209,16 @@ def test_attempts_that_begin_anew_later_are_shown() -> None:
     assert (root.state, root.attempt) == ("running", 1)
 
 
+def test_a_run_that_is_halted_has_failed_no_attempt_and_goes_on_in_the_one_that_it_was_in() -> None:
+    story = Story("r").created(0, "r", "root").started(0, "r", 1, 1)
+    model = fed([*story.facts, RunHalted("r", "r", START + 1, "the code changed")])
+    root = model.nodes[0]
+    assert (root.state, root.halted, root.error) == ("retrying", True, "the code changed")
+    assert said(model, root, START + 2, stable=False) == ["retrying", "stopped"]
+    model.apply(Story("r").started(3, "r", 1, 1).facts[0])
+    assert (root.state, root.halted, root.attempt) == ("running", False, 1)
+
+
 def test_facts_of_a_deep_run_in_reverse_order_find_their_place_without_recursion() -> None:
     story, promise = Story("r").created(0, "r", "f").started(0, "r"), "r"
     for depth in range(3_000):
@@ -312,3 +323,27 @@ def test_every_state_has_a_word_a_glyph_and_a_place_in_the_order_of_urgency() ->
     ]  # fmt: skip
     assert not LIVE & SETTLED
     assert set(backfill(500).model().counts) == set(STATES)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "shown"),
+    [
+        ("password", "'hunter2'", "•••"),
+        ("db_password", "'hunter2'", "•••"),
+        ("API_KEY", "b'k'", "•••"),
+        ("access-token", "'t'", "•••"),
+        ("token", "None", "None"),
+        ("max_tokens", "512", "512"),
+        ("tokenizer", "'bpe'", "'bpe'"),
+        ("passenger", "'Ada'", "'Ada'"),
+        ("options", "{'user': 'u', 'password': 'hunter2', 'n': 1}", "{'user': 'u', 'password': •••, 'n': 1}"),
+        ("", "Login(user='u', db_secret='hunter2')", "Login(user='u', db_secret=•••)"),
+        ("headers", '{"Authorization": "Bearer hunter2"}', '{"Authorization": •••}'),
+        ("options", "{'password': 'hunter2 and mo…", "{'password': •••"),
+    ],
+)
+def test_what_stands_under_the_name_of_a_secret_is_not_shown(name: str, text: str, shown: str) -> None:
+    """No picture, and so no saved notebook, has a secret argument's value; names that only resemble one hide nothing."""
+    story = Story("r")
+    story.facts.append(PromiseCreated("r", "r", START, None, "run", "connect", ((name, text),), START + 9))
+    assert story.model().nodes[0].arguments == ((name, shown),)
