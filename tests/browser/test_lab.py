@@ -219,6 +219,22 @@ def total(ctx, days):
 """
 
 
+def test_the_end_of_a_run_leaves_its_picture_as_wide_as_it_was(lab: Lab, open_notebook: Opener) -> None:
+    """However much there is to say of a call: the view that moves into the new output takes the room that is there."""
+    ask = "%%resonate register\ndef ask(ctx, texts):\n    return (yield (yield ctx.promise(id=f'{ctx.id}.ok')))"
+    lab.write("wide.ipynb", LOAD, ask, f"run = %resonate run wide.1 ask {['word'] * 40!r}")
+    notebook = open_notebook("wide.ipynb")
+    notebook.run(0, 1, 2)
+    notebook.expect_state(2, "waiting for you")
+    before = notebook.graph(2).bounding_box()
+    notebook.answer(2, "wide.1.ok", "True")
+    expect(notebook.output(2).locator(".rg-shelter")).to_have_count(1)
+    after = notebook.graph(2).bounding_box()
+    assert before is not None
+    assert after is not None
+    assert (after["x"], after["width"]) == pytest.approx((before["x"], before["width"]), abs=1)
+
+
 def test_a_failed_run_is_retried_from_its_picture(lab: Lab, open_notebook: Opener) -> None:
     """Retry starts the run that `%resonate retry` would, with what had a value taken over; both pictures lead to each other."""
     attempt = "run = %resonate run weak.1 total days=4"
