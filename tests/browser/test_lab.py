@@ -308,6 +308,22 @@ def test_two_runs_in_two_cells_are_two_pictures(begun: Notebook) -> None:
     expect(begun.graph(4).locator("[data-id^='demo.1']")).to_have_count(0)
 
 
+MANY = """%%resonate register
+def count(ctx, words):
+    gate.wait(60)
+    return len(words)"""
+COUNT = f"long = %resonate run demo.2 count {['word'] * 60}"
+
+
+@pytest.mark.parametrize("begun", [[MANY, COUNT]], indirect=True)
+def test_a_graph_that_stays_is_no_wider_than_its_output(begun: Notebook) -> None:
+    """Beside the prompt there is less room than in the whole row, however much the head would like to say."""
+    begun.run(4, 5, 3)
+    begun.page.wait_for_function(PICTURE_IS_FINAL, arg=5)
+    row = begun.output(5).locator(".rg-shelter").locator("..")
+    assert row.evaluate("row => row.scrollWidth <= row.clientWidth")
+
+
 BLOCK_AND_ANSWER = "%resonate resolve demo.1.approve 1\nimport time\ntime.sleep(3)"
 
 
