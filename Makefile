@@ -1,6 +1,6 @@
 # The verbs of this project. Each is a short script in tools/; `make help` lists them.
 # PYTHON=/path/to/python chooses the interpreter, otherwise tools/find-python looks for one.
-.PHONY: help demo lab test check package binder sim chaos parity interop bench bench-remote bench-parts clean
+.PHONY: help demo lab test check package binder docs sim chaos parity interop bench bench-remote bench-parts clean
 .DEFAULT_GOAL := help
 
 help:  ## list the verbs
@@ -57,6 +57,10 @@ bench-remote:  ## the same as clients of a server, beside bare requests, 0.6.7 a
 bench-parts:  ## measure where the time of a step and of an import goes, and rewrite that section of benchmarks/RESULTS.md
 	@tools/setup demo
 	@.venv/bin/python benchmarks/parts.py $(BENCH)
+
+docs:  ## build the documentation into build/site, with its links and examples looked at
+	@tools/setup docs .venv-docs
+	@.venv-docs/bin/python tools/docs.py
 
 clean:  ## remove everything that make has made
 	@rm -rf .venv .venv-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final, Literal
 
 from resonate.errors import ResonateError, ResonateStoreError
+from resonate.handle import Handle
 from resonate.models.durable_promise import DurablePromise
 from resonate.protocol import TRACEBACK_HEADER
 from resonate_notebook.arguments import Mistake, short_repr, suggest
@@ -132,6 +133,30 @@ def followed_run(follower: Follower, id: str, instead: str) -> Followed:
     raise unknown_run(follower, id)
 
 
+def retry(follower: Follower, id: str, new_id: str | None = None, from_step: str | None = None) -> Handle[Any]:
+    """Starts a finished run anew (`Resonate.retry`, whose errors pass); the pictures of both runs lead to each other."""
+    handle = follower.client.retry(id, new_id, from_step)
+    follower.link(id, handle.id)
+    return handle
+
+
+def _retry_from_page(follower: Follower, followed: Followed, from_step: object) -> tuple[str, str]:
+    """What to say, and the id of the run to show. Two pages that ask for the same at the same time get one run."""
+    run_id, before = followed.model.run_id, followed.model.retried_as
+    other = follower.follow(before) if before else None
+    if other is not None and not other.model.settled:
+        return f"{before} retries {run_id} already and goes on.", before
+    if from_step is not None and (not isinstance(from_step, str) or followed.model.node(from_step) is None):
+        raise Mistake("The page's message is not understood.")
+    try:
+        new_id = retry(follower, run_id, None, from_step).id
+    except ValueError as error:
+        raise Mistake(f"{error}.") from error
+    kept = sum(node.recovered for node in new.model.nodes) if (new := follower.follow(new_id)) is not None else 0
+    over = f"takes over {kept} step{'s' * (kept != 1)} of {run_id}" if kept else f"runs {run_id} again"
+    return f"{new_id} {over}. In a cell: run = %resonate attach {new_id}", new_id
+
+
 def unknown_run(follower: Follower, id: str) -> Mistake:
     """The mistake for an id that is no run's."""
     known = list(follower.runs)
@@ -172,28 +197,40 @@ def value_text(follower: Follower, promise: DurablePromise, limit: int) -> tuple
 
 
 def answer(follower: Follower, followed: Followed, message: dict[str, Any]) -> dict[str, Any]:
-    """Carries out a button's resolve, reject or cancel, and answers the reply to it."""
+    """Carries out a button's resolve, reject, cancel, retry or show, and answers the reply to it.
+
+    The reply names a `run` where the widget is to show that one from now on.
+    """
     from resonate_notebook.widget import read_typed
 
-    kind, promise_id, text = message["kind"], message.get("id"), message.get("text", "")
+    follower.pump()  # what the page was told of is known here at the latest now
+    kind, promise_id, text, told, run = message["kind"], message.get("id"), message.get("text", ""), "", ""
     try:
         if kind == "cancel":
             told = cancel(follower, followed.model.run_id)
-        elif isinstance(promise_id, str) and isinstance(text, str):
+        elif kind == "retry":
+            told, run = _retry_from_page(follower, followed, promise_id)
+        elif kind == "show" and promise_id and promise_id in (followed.model.retried_as, followed.model.retry_of):
+            run = str(promise_id)
+        elif kind in {"resolve", "reject"} and isinstance(text, str) and isinstance(promise_id, str):
+            if followed.model.node(promise_id) is None:  # perhaps another run's, which this picture does not show
+                raise _unknown_promise(follower, promise_id[:VALUE_LIMIT])
             told = settle(follower, promise_id, read_typed(text), "resolved" if kind == "resolve" else "rejected")
         else:
             raise Mistake("The page's message is not understood.")
         ok = True
     except (Mistake, ResonateError) as error:
         told, ok = str(error), False
-    return {"kind": "reply", "token": message.get("token"), "ok": ok, "text": clean(told)}
+    reply = {"kind": "reply", "token": clean(str(message.get("token"))), "ok": ok, "text": clean(told)}
+    return reply | ({"run": run} if ok and run else {})
 
 
 def detail(follower: Follower, followed: Followed, id: str, *, with_cells: Callable[[str], str] = str) -> dict[str, Any]:
-    """Everything about one promise, as text. What cannot be had (an unknown id, a store that does not answer) is left out.
+    """Everything about one promise of the run, as text. What cannot be had (a store that does not answer) is left out.
 
     `with_cells` names the cells in a traceback (`Session.with_cells`).
     """
+    follower.pump()
     model = followed.model
     with follower.lock:
         node = model.node(id)
@@ -203,6 +240,8 @@ def detail(follower: Follower, followed: Followed, id: str, *, with_cells: Calla
             told |= {"arguments": [[clean(name), clean(text)] for name, text in node.arguments], "attempts": node.attempt}
             told |= {"created": model.relative_ms(node.created_at) or 0, "began": model.relative_ms(node.began_at)}
             told |= {"ended": model.relative_ms(node.ended_at), "error": clean(node.error) or None}
+    if node is None:
+        return told
     try:
         promise = get_promise(follower, id)
     except ResonateError as error:

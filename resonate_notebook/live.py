@@ -40,6 +40,7 @@ from resonate import Resonate
 from resonate.events import Event
 from resonate_notebook.lines import Lines, cut_line
 from resonate_notebook.model import RunModel
+from resonate_notebook.places import without_port
 from resonate_notebook.svg import render_svg
 from resonate_notebook.text import render_text
 from resonate_notebook.text_views import render_table, render_timeline
@@ -93,7 +94,7 @@ class Display:
     id: str
     publish: Callable[..., None]
     mode: str
-    widget: GraphWidget | None = None
+    widget: GraphWidget[Followed] | None = None
     drawn_at: float = 0.0
     view: str = ""
     """The view that was asked for; "" leaves it to the page."""
@@ -119,7 +120,7 @@ class Followed:
     """One run that is followed: its picture and everything that shows it."""
 
     model: RunModel
-    widgets: weakref.WeakSet[GraphWidget] = field(default_factory=weakref.WeakSet)
+    widgets: weakref.WeakSet[GraphWidget[Followed]] = field(default_factory=weakref.WeakSet)
     displays: list[Display] = field(default_factory=list)
     changed: bool = True
     owed: bool = False
@@ -133,9 +134,10 @@ class Follower:
 
     def __init__(
         self, client: Resonate, settings: Settings, *, detail: Callable[[Follower, Followed, str], dict[str, Any]],
-        answer: Callable[[Follower, Followed, dict[str, Any]], dict[str, Any]],
+        answer: Callable[[Follower, Followed, dict[str, Any]], dict[str, Any]], is_any_port: bool = False,
     ) -> None:  # fmt: skip
         self.client = client
+        self.is_any_port = is_any_port  # the server's, which stable pictures leave out then
         self.settings = settings
         self._detail = detail  # what a panel shows, and what a button asks for: made elsewhere, carried out by the commander
         self._answer = answer
@@ -148,8 +150,8 @@ class Follower:
         self._resync = False
         self._subscription = client.subscribe()
         self._commands: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._outbox: deque[tuple[GraphWidget, dict[str, Any]]] = deque()
-        self._staying: deque[GraphWidget] = deque()
+        self._outbox: deque[tuple[GraphWidget[Followed], dict[str, Any]]] = deque()
+        self._staying: deque[GraphWidget[Followed]] = deque()
         self._ended: deque[tuple[Followed, Display]] = deque(maxlen=FINISHED_RUNS_MAX)
         self._stopping = threading.Event()
         self._threads = [
@@ -177,6 +179,7 @@ class Follower:
         if followed is None:
             where, label = self.client.where
             label = label.replace("http://", "").partition(" protocol")[0]  # of a server; the head of a picture has little room
+            label = without_port(label) if self.is_any_port and self.settings.stable else label
             followed = self.runs[event.run] = Followed(RunModel(event.run, where=where, where_label=label))
             self._forget_oldest()
         followed.model.apply(event)
@@ -232,7 +235,7 @@ class Follower:
             return render_text(model, now, width=width, stable=stable, colour=colour, rows_max=rows_max)
 
     def bundle(
-        self, followed: Followed, mode: str, widget: GraphWidget | None = None, *, view: str = "", why: str = ""
+        self, followed: Followed, mode: str, widget: GraphWidget[Followed] | None = None, *, view: str = "", why: str = ""
     ) -> dict[str, Any]:
         """The mime bundle that shows the run: text always, a picture unless `mode` is text, the widget's view if there is one."""
         bundle: dict[str, Any] = {"text/plain": self.text(followed, view=view)}
@@ -245,26 +248,39 @@ class Follower:
             bundle |= {"text/html": f"<div>{note}{picture}</div>"} if mode == "html" else {"image/svg+xml": svg}
         return bundle if widget is None else {**widget.view_bundle(), **bundle}
 
-    def widget(self, followed: Followed, view: str = "") -> GraphWidget:
+    def widget(self, followed: Followed, view: str = "") -> GraphWidget[Followed]:
         """A new live graph of the run, which begins with this view."""
         from resonate_notebook.widget import GraphWidget
 
-        def source() -> dict[str, Any]:
+        def source(followed: Followed) -> dict[str, Any]:
             with self.lock:
                 followed.model.busy = self.busy
                 return followed.model.snapshot(time.time())
 
-        def post(widget: GraphWidget, message: dict[str, Any]) -> None:
+        def post(widget: GraphWidget[Followed], message: dict[str, Any]) -> None:
             if self._commands.qsize() < COMMANDS_MAX:
-                self._commands.put(lambda: self._obey(followed, widget, message))
+                self._commands.put(lambda: self._obey(widget, message))
 
-        widget = GraphWidget(source, post, view)
+        widget = GraphWidget(followed, source, post, view)
+        self._attach(widget, followed)
+        return widget
+
+    def _attach(self, widget: GraphWidget[Followed], followed: Followed) -> None:
         with self.lock:
+            widget.about.widgets.discard(widget)
             if not followed.widgets:
                 followed.model.take_operations()  # Nobody has needed them; the snapshot holds them all.
             followed.widgets.add(widget)
-            widget.wants_snapshot = True
-        return widget
+            widget.about, widget.wants_snapshot, widget.detached = followed, True, False
+
+    def link(self, old_id: str, new_id: str) -> None:
+        """The run `new_id` retries `old_id`: the pictures of both lead to each other."""
+        old, new = self.follow(old_id), self.follow(new_id)
+        with self.lock:
+            if old is not None:
+                old.model.retried_as, old.changed = new_id, True
+            if new is not None:
+                new.model.retry_of, new.changed = old_id, True
 
     def show(self, followed: Followed, mode: str, view: str = "") -> None:
         """Shows the run in the cell that runs now, on the main thread; it stays live there until the run has ended."""
@@ -320,28 +336,32 @@ class Follower:
 
     def _flush_widgets(self, followed: Followed, now_s: float) -> None:
         model = followed.model
-        sends: list[tuple[GraphWidget, dict[str, Any]]] = []
+        from resonate_notebook.widget import Told
+
+        sends: list[tuple[GraphWidget[Followed], Told]] = []
         with self.lock:
             listening = [widget for widget in followed.widgets if widget.comm is not None and not widget.detached]
             model.busy = self.busy
             operations = model.take_operations() if listening else []
             now_ms = model.relative_ms(time.time()) or 0
-            batch = {"kind": "ops", "seq": model.seq, "now": now_ms, "ops": operations}
-            whole: dict[str, Any] = {}
+            batch = Told({"kind": "ops", "seq": model.seq, "now": now_ms, "ops": operations})
+            whole: Told | None = None
             for widget in listening:
                 if widget.snapshot_due(now_s):
-                    whole = whole or model.snapshot(time.time())
+                    whole = whole or Told(model.snapshot(time.time()))
                     sends.append((widget, whole))
                 elif operations:
                     sends.append((widget, batch))
                 elif not model.settled and now_s - widget.sent_at >= TICK_INTERVAL_S:
-                    sends.append((widget, {"kind": "tick", "now": now_ms}))
-        sends += [(widget, log) for widget in listening if (log := self._log(followed, widget, now_s))]
+                    sends.append((widget, Told({"kind": "tick", "now": now_ms})))
+        sends += [(widget, Told(log)) for widget in listening if (log := self._log(followed, widget, now_s))]
         for widget, message in sends:
             widget.sent_at = now_s
-            widget.send(message)
+            widget.tell(message)
+            if message is whole:
+                widget.space_out(time.monotonic() - now_s)
 
-    def _log(self, followed: Followed, widget: GraphWidget, now_s: float) -> dict[str, Any] | None:
+    def _log(self, followed: Followed, widget: GraphWidget[Followed], now_s: float) -> dict[str, Any] | None:
         """What the call whose panel is open has said since the page was told last; None when that is nothing."""
         if not widget.watched or now_s - widget.logged_at < LOG_INTERVAL_S:
             return None
@@ -406,7 +426,7 @@ class Follower:
                 self._publish(place, self.bundle(followed, "html", view=place.view, why=place.why))
         return not place.why
 
-    def _keep_view(self, widget: GraphWidget) -> None:
+    def _keep_view(self, widget: GraphWidget[Followed]) -> None:
         """The page keeps this view by itself: its output becomes the plain picture, now or when the run's end is published."""
         with self.lock:
             open_places = [place for followed in self.runs.values() for place in followed.displays if place.widget is widget]
@@ -428,12 +448,13 @@ class Follower:
             except Exception as error:
                 self._note(error)
 
-    def _obey(self, followed: Followed, widget: GraphWidget, message: dict[str, Any]) -> None:
+    def _obey(self, widget: GraphWidget[Followed], message: dict[str, Any]) -> None:
         """Carries out what the page asks for. Its texts are foreign data: checked here, never evaluated."""
+        followed = widget.about
         match message.get("kind"):
             case "hello":
                 widget.greeted = widget.wants_snapshot = True
-                widget.detached = False
+                widget.detached, widget.unpacks = False, message.get("unpacks") is not False
                 if followed.model.settled:
                     self._outbox.append((widget, {"kind": "final"}))
             case "loaded":
@@ -449,8 +470,12 @@ class Follower:
             case "detail":
                 widget.watched, widget.logged_to, widget.logged_at = str(message.get("id", "")), 0, 0.0
                 self._outbox.append((widget, self._detail(self, followed, str(message.get("id", "")))))
-            case "resolve" | "reject" | "cancel":
-                self._outbox.append((widget, self._answer(self, followed, message)))
+            case "resolve" | "reject" | "cancel" | "retry" | "show":
+                reply = self._answer(self, followed, message)
+                self._outbox.append((widget, reply))
+                other = self.follow(reply["run"]) if "run" in reply else None
+                if other is not None:
+                    self._attach(widget, other)
             case _:
                 LOG.warning("The page sent a message of an unknown kind.")
 

@@ -22,6 +22,7 @@ and was not when the parent was then rejected with the same error.
 from __future__ import annotations
 
 import heapq
+import re
 from collections import deque
 from typing import Any, Final, NamedTuple
 
@@ -58,8 +59,28 @@ WIRE_ERROR_LIMIT: Final = 400
 ATTEMPTS_KEPT: Final = 20
 """Attempts of one call, the latest ones, whose times are kept."""
 
+HIDDEN: Final = "•••"
+"""What a picture shows in the place of a secret: a notebook is saved, committed and shown around."""
+_NAMES_HIDDEN: Final = r"(?:pass(?:word|wd|phrase)|secrets?|token|(?:api|secret|private|access)[_-]?key|credentials?|authorization)"
+_HIDDEN_NAME: Final = re.compile(rf"(?:^|[_-]){_NAMES_HIDDEN}$", re.IGNORECASE)
+_HIDDEN_INSIDE: Final = re.compile(
+    rf"""((?<![^\W_]){_NAMES_HIDDEN}['"]?\s*[:=]\s*)(?:[bu]?'[^']*'?|[bu]?"[^"]*"?|[^\s,'"\])}}]+)""", re.IGNORECASE
+)
+
 _FIRST_STATE: Final = {"promise": "waiting", "sleep": "sleeping"}
 _WIRE_FIELDS: Final = ("s", "b", "e", "n", "m", "d", "x", "c", "h")
+
+
+def without_secrets(arguments: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Answers (name, text) of arguments with what stands under a name such as `db_password` or `token` hidden, also inside a text.
+
+    >>> without_secrets((("token", "'x'"), ("options", "{'user': 'u', 'api_key': 'k'}"), ("max_tokens", "5")))
+    (('token', '•••'), ('options', "{'user': 'u', 'api_key': •••}"), ('max_tokens', '5'))
+    """
+    return tuple(
+        (name, HIDDEN if text != "None" and _HIDDEN_NAME.search(name) else _HIDDEN_INSIDE.sub(rf"\g<1>{HIDDEN}", text))
+        for name, text in arguments
+    )
 
 
 class Node:
@@ -73,7 +94,7 @@ class Node:
 
     def __init__(self, index: int, parent: Node | None, event: PromiseCreated) -> None:
         self.index, self.parent = index, parent
-        self.id, self.name, self.kind, self.arguments = event.id, event.name, event.kind, event.arguments
+        self.id, self.name, self.kind, self.arguments = event.id, event.name, event.kind, without_secrets(event.arguments)
         self.children: list[Node] = []
         self.created_at = event.at
         self.began_at: float | None = event.at if event.kind in _FIRST_STATE else None
@@ -123,6 +144,8 @@ class RunModel:
         self.run_id = run_id
         self.where, self.where_label = where, where_label
         self.busy = False
+        self.retried_as = self.retry_of = ""
+        """Ids of the runs that were made to retry this one, and that this one is the retry of."""
         self.root: Node | None = None
         self.nodes: list[Node] = []
         self.counts: dict[str, int] = dict.fromkeys(STATES, 0)
@@ -209,7 +232,7 @@ class RunModel:
         known = self._by_id.get(event.id)
         if known is not None:
             if any(name for name, _ in event.arguments) and not any(name for name, _ in known.arguments):
-                known.arguments = event.arguments  # met by its record first, which keeps no names
+                known.arguments = without_secrets(event.arguments)  # met by its record first, which keeps no names
                 self._show(known)
             return None
         parent = None
@@ -371,7 +394,9 @@ class RunModel:
     def _run_fields(self) -> dict[str, Any]:
         started = 0 if self.root is None else round(self.root.created_at * 1000)
         where = {"kind": self.where, "label": _wire_text(self.where_label)}
-        return {"id": _wire_text(self.run_id), "where": where, "started": started, "busy": self.busy}
+        kin = {"retried": _wire_text(self.retried_as), "retryOf": _wire_text(self.retry_of)}
+        fields = {"id": _wire_text(self.run_id), "where": where, "started": started, "busy": self.busy}
+        return fields | {name: run_id for name, run_id in kin.items() if run_id}
 
     def _state_fields(self, node: Node) -> tuple[Any, ...]:
         ms = self.relative_ms

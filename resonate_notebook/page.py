@@ -13,11 +13,12 @@ from typing import Final
 
 STATIC: Final = Path(__file__).parent / "static"
 SCRIPTS: Final = (
-    "document.js", "states.js", "formats.js", "run.js", "rows.js", "time.js", "parts.js", "windows.js", "rails.js", "tree.js",
-    "boxes.js", "timeline.js", "table.js", "panel.js", "header.js", "graph.js",
+    "document.js", "states.js", "formats.js", "run.js", "rows.js", "time.js", "literal.js", "tone.js", "packing.js", "requests.js",
+    "keys.js", "parts.js", "windows.js", "rails.js", "tree.js", "boxes.js", "timeline.js", "table.js", "facts.js", "panel.js", "notes.js",
+    "header.js", "graph.js",
 )  # fmt: skip
 IMPORT: Final = re.compile(r'^import \{([^}]*)\} from "\./([a-z]+\.js)";\n', re.MULTILINE)
-EXPORT: Final = re.compile(r"^export (?=(?:const|function|class) (\w+))", re.MULTILINE)
+EXPORT: Final = re.compile(r"^export (?=(?:const|(?:async )?function|class) (\w+))", re.MULTILINE)
 
 
 def script() -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from resonate import Resonate
@@ -18,6 +20,7 @@ LOG_LEVEL: Final = "INFO"
 REACH_LIMIT_S: Final = 3.0
 FOUND_LIMIT_S: Final = 0.5
 DEV_PORT: Final = 8001
+PORT: Final = re.compile(r":\d+")
 
 
 class Place(NamedTuple):
@@ -30,6 +33,13 @@ class Place(NamedTuple):
     group: str = "default"
     protocol: str | None = None
     port: int = DEV_PORT
+
+    def is_served_by(self, server: DevelopmentServer) -> bool:
+        """Whether a client of this place is one of the server that was started here, so that it has to stay."""
+        own, given = urlsplit(server.url), urlsplit(self.url)
+        if self.kind == "remote":
+            return given.port == own.port and given.hostname in {own.hostname, "localhost"}
+        return self.kind == "dev" and self.port in {0, own.port} and self.path == server.db
 
     def line(self) -> str:
         """What connects a kernel to it, after `%resonate`."""
@@ -51,8 +61,15 @@ class Connection(NamedTuple):
     server: DevelopmentServer | None = None
 
 
-def open_place(place: Place, registry: Registry) -> Connection:
-    """A client of a place, with the functions of a registry; it is not started. Raises `StoreUnavailable`, `StoreDamaged` or OSError."""
+def open_place(place: Place, registry: Registry, server: DevelopmentServer | None = None) -> Connection:
+    """A client of a place, with the functions of a registry; it is not started. Raises `StoreUnavailable`, `StoreDamaged` or OSError.
+
+    `server` runs here already, and stays where the place is one of its own: going over to another group must not end it.
+    """
+    if server is not None and place.is_served_by(server):
+        return Connection(_remote(server.url, place, registry, REACH_LIMIT_S), server)
+    if server is not None and place.kind == "dev" and place.port == urlsplit(server.url).port:
+        raise ValueError(f"The server at port {place.port} was started here, {server.where}. `%resonate stop` ends it, then connect anew")
     if place.kind == "remote":
         return Connection(_remote(place.url, place, registry, REACH_LIMIT_S))
     if place.kind == "dev":
@@ -61,10 +78,11 @@ def open_place(place: Place, registry: Registry) -> Connection:
 
 
 def _remote(url: str, place: Place, registry: Registry, limit_s: float) -> Resonate:
-    given: Any = {"host": url, "group": place.group, "registry": registry, "log_level": LOG_LEVEL, "protocol": place.protocol}
-    if urlsplit(url).port is not None:
-        given["store_port"] = urlsplit(url).port  # what was typed counts more than the environment
-    client = Resonate.remote(**given)
+    from resonate.stores.remote import RemoteStore
+
+    port = urlsplit(url).port  # what was typed counts more than the environment
+    store = RemoteStore(url, port, protocol=place.protocol, log_level=logging.CRITICAL)  # what it would say belongs to no call
+    client = Resonate(group=place.group, registry=registry, store=store, log_level=LOG_LEVEL)
     try:
         client.reach(limit_s)
     except StoreUnavailable:
@@ -90,8 +108,13 @@ def _development(place: Place, registry: Registry) -> Connection:
         raise
 
 
-def told(place: Place, client: Resonate, server: DevelopmentServer | None) -> str:
-    """The place in words."""
+def without_port(address: str) -> str:
+    """The first address in a text without its port, for stable output where the port was nobody's choice."""
+    return PORT.sub("", address, count=1)
+
+
+def told(place: Place, client: Resonate, server: DevelopmentServer | None, *, stable: bool = False) -> str:
+    """The place in words. Where it is `stable`, they leave out a port that was nobody's choice."""
     if place.kind == "memory":
         return "in memory (gone when the kernel stops)"
     if place.kind == "file" and place.path is not None:
@@ -102,4 +125,5 @@ def told(place: Place, client: Resonate, server: DevelopmentServer | None) -> st
         return f"{place.url} ({spoken}){group}"
     url = urlsplit(f"http://127.0.0.1:{place.port}" if server is None else server.url)
     how = "found there" if server is None else f"started here, {server.where}"
-    return f"development server on {url.netloc} ({how}) · {spoken}{group}"
+    address = without_port(url.netloc) if stable and not place.port else url.netloc
+    return f"development server on {address} ({how}) · {spoken}{group}"

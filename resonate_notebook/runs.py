@@ -133,11 +133,13 @@ class Run:
         deadline = None if timeout is None else time.monotonic() + timeout
         stopped_at: float | None = None
         second_s = SECOND_STOP_S if self._session.shell is not None else 0.0  # a script has a next line, not a next cell
+        asked = 0
         while not self._handle.done():
             now = time.monotonic()
             if needy is not None and stopped_at is None:
                 self._session.follower.pump()
-                if needy.model.counts["waiting"]:
+                asked, before = needy.model.counts["waiting"], asked
+                if asked and asked == before:  # What is asked at once is told at once: no question has come since the last slice.
                     return
             if stopped_at is not None and now - stopped_at >= second_s:
                 raise Detached(f"Detached from {self.id}.")
@@ -216,7 +218,7 @@ class Run:
         return frame.astype({"took_s": float})
 
     @property
-    def graph(self) -> GraphWidget:
+    def graph(self) -> GraphWidget[Followed]:
         """A live graph of the run as a widget, to be placed in a layout of widgets."""
         return self._session.follower.widget(self._followed())
 

@@ -61,22 +61,26 @@ class Session:
 
     def _begin(self, client: Resonate) -> None:
         self.client = client
-        self.follower = Follower(client, self.settings, detail=partial(actions.detail, with_cells=self.with_cells), answer=actions.answer)
+        detail = partial(actions.detail, with_cells=self.with_cells)
+        is_any_port = self.connected_to.kind == "dev" and not self.connected_to.port
+        self.follower = Follower(client, self.settings, detail=detail, answer=actions.answer, is_any_port=is_any_port)
 
     def connect(self, place: Place) -> list[str]:
         """Go over to another place, with the functions that are registered; the runs in memory that end here.
 
         When the place cannot be used, that is raised and everything stays as it was.
         """
-        connection = open_place(place, self.client.registry)
+        connection = open_place(place, self.client.registry, self.server if not self.stopped else None)
         ended = list(self.client.unfinished()) if self.connected_to.kind == "memory" and not self.stopped else []
+        if connection.server is self.server:
+            self.server = None  # It goes on.
         self.stop()
         self.connected_to, self.server, self.stopped = place, connection.server, False
         self._begin(connection.client)
         self.client.start()
         if place.kind == "file":  # what is on a server is everybody's
             for run_id in list(self.client.unfinished())[-UNFINISHED_SHOWN_MAX:]:
-                self.follower.refresh(run_id)  # of one at work already too: what lies below its ended calls only the store tells
+                self.follower.refresh(run_id)  # also one that is at work by now: only the store tells what lies below its ended calls
         return ended
 
     def _lines_of(self, context: Context) -> Lines | None:

@@ -210,7 +210,8 @@ def _status(session: Session, *, is_new: bool = False) -> Told:
     runs = list(session.follower.runs.values())
     open_runs = [followed for followed in runs if not followed.model.settled]
     waiting = [node.id for followed in open_runs for node in list(followed.model.nodes) if node.state == "waiting"]
-    parts = [f"resonate · {told(session.connected_to, session.client, session.server)} · {functions} function{'s' * (functions != 1)}"]
+    where = told(session.connected_to, session.client, session.server, stable=session.settings.stable)
+    parts = [f"resonate · {where} · {functions} function{'s' * (functions != 1)}"]
     if runs:
         calls = f", {len(waiting)} wait{'s' * (len(waiting) == 1)} for you ({', '.join(waiting[:3])})" if waiting else ""
         going = f"{len(open_runs)} run{'s' * (len(open_runs) != 1)} going on{calls}"
@@ -661,7 +662,7 @@ def retry(id: str, new_id: str | None = None, from_step: str | None = None) -> R
     """
     session = current()
     try:
-        handle = session.client.retry(id, new_id, from_step)
+        handle = actions.retry(session.follower, id, new_id, from_step)
     except ResonateStoreError as error:
         about = "option:--from" if from_step is not None and from_step in error.mesg else "option:--id" if new_id else "id"
         raise Mistake(f"{error.mesg[:1].upper()}{error.mesg[1:]}.", about) from error

@@ -1,7 +1,7 @@
 """The live graph in the page: one anywidget for each display of a run, and what its buttons ask for.
 
-The widget knows nothing of runs. It asks `source` for the picture when the page needs one, and hands every message of the page to
-`post`, which only queues it: a message may arrive on the main thread or on a subshell thread, and neither may be kept waiting.
+The widget knows nothing of runs. It asks `source(about)` for the picture when the page needs one, and hands every message of the page
+to `post`, which only queues it: a message may arrive on the main thread or on a subshell thread, and neither may be kept waiting.
 Small changes go as custom messages (`send`), because a synced trait would resend everything; the one synced trait, `snapshot`,
 is filled in whenever the page asks for the widget's state, so a page that is loaded again draws at once.
 
@@ -13,8 +13,10 @@ sent unasked, at growing intervals.
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import time
+import zlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -25,12 +27,32 @@ from resonate_notebook.page import script, styles
 
 UNASKED_FIRST_S: Final = 0.5
 UNASKED_LONGEST_S: Final = 15.0
+UNASKED_PAUSES: Final = 50
+"""A snapshot that nobody asked for is followed by a pause of that many times what it took, so they take 2 % of the kernel at most."""
+PACKED_FROM_BYTES: Final = 1_000
+"""Messages of that length go to the page compressed, where it can undo that: calls resemble each other, so a tenth is left."""
 VIEWS: Final = ("graph", "tree", "timeline", "table")
 WIDGET_MIME: Final = "application/vnd.jupyter.widget-view+json"
 
 
-class GraphWidget(anywidget.AnyWidget):
-    """One live graph. `source()` answers the snapshot message, `post(widget, message)` takes what the page says."""
+class Told:
+    """A message for the page, `content`; compressed once for all widgets that get it, when the first of them asks."""
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        self.content = content
+
+    @functools.cached_property
+    def packed(self) -> bytes:
+        """The message as compressed JSON; nothing where it is too short to gain by that."""
+        text = json.dumps(self.content, ensure_ascii=False, separators=(",", ":")).encode()
+        return zlib.compress(text, 1) if len(text) >= PACKED_FROM_BYTES else b""
+
+
+class GraphWidget[About](anywidget.AnyWidget):
+    """One live graph. `source(about)` answers the snapshot message, `post(widget, message)` takes what the page says.
+
+    `about` is what the widget shows; its owner may turn it to another run.
+    """
 
     _esm = script()
     _css = styles()
@@ -44,12 +66,15 @@ class GraphWidget(anywidget.AnyWidget):
         return proposal["value"] if proposal["value"] in VIEWS else ""
 
     def __init__(
-        self, source: Callable[[], dict[str, Any]], post: Callable[[GraphWidget, dict[str, Any]], None], view: str = ""
-    ) -> None:
+        self, about: About, source: Callable[[About], dict[str, Any]],
+        post: Callable[[GraphWidget[About], dict[str, Any]], None], view: str = "",
+    ) -> None:  # fmt: skip
+        self.about = about
         self._source = source
         self._post = post
         self.heard = False  # The page has said something: it can show widgets.
         self.greeted = False  # It has said hello: a view is there, and hears us.
+        self.unpacks = True  # It can read compressed messages, unless it says that it cannot.
         self.wants_snapshot = False
         self.detached = False
         self.watched = ""
@@ -72,7 +97,7 @@ class GraphWidget(anywidget.AnyWidget):
         """What the page is sent on opening and on a reload: with the picture as it is now."""
         state: dict[str, Any] = super().get_state(key, drop_defaults)
         if key is None or "snapshot" in key:
-            state["snapshot"] = self._source()
+            state["snapshot"] = self._source(self.about)
         return state
 
     def snapshot_due(self, now_s: float) -> bool:
@@ -85,6 +110,17 @@ class GraphWidget(anywidget.AnyWidget):
         self._unasked_pause_s = min(2 * self._unasked_pause_s, UNASKED_LONGEST_S)
         self._unasked_at = now_s + self._unasked_pause_s
         return True
+
+    def space_out(self, took_s: float) -> None:
+        """Sends no further snapshot unasked so soon that the kernel would feel it."""
+        self._unasked_at = max(self._unasked_at, time.monotonic() + UNASKED_PAUSES * took_s)
+
+    def tell(self, message: Told) -> None:
+        """Sends a message to the page."""
+        if self.unpacks and message.packed:
+            self.send({"kind": "packed"}, buffers=[message.packed])
+        else:
+            self.send(message.content)
 
     def view_bundle(self) -> dict[str, Any]:
         """The part of a display's mime bundle that shows this widget."""

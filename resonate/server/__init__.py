@@ -82,6 +82,11 @@ class DevelopmentServer:
         return self._url_of(1)
 
     @property
+    def db(self) -> str | os.PathLike[str] | None:
+        """The file that the promises are in; None where they are in memory."""
+        return self._db
+
+    @property
     def where(self) -> str:
         """Where the promises are, in words."""
         return "in memory" if self._db is None else f"in {os.fspath(self._db)}, {self._durability}"

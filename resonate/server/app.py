@@ -127,6 +127,7 @@ class Application:
     async def _stream(self, place: str, abort: Callable[[], None], receive: Receive, send: Send) -> None:
         group, _, own_id = place.partition("/")
         stream = self._office.open(unquote(group), unquote(own_id))
+        self._desk.send_what_waits()
         headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), self._version]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         if stream is not None:
@@ -135,7 +136,8 @@ class Application:
                 await self._send_messages(stream, abort, send)
             finally:
                 listener.cancel()
-                self._office.close(stream)
+                if self._office.close(stream):
+                    self._desk.send_what_waits()
         await send({"type": "http.response.body"})
 
     async def _send_messages(self, stream: Stream, abort: Callable[[], None], send: Send) -> None:

@@ -41,6 +41,7 @@ class Desk:
         self._store = store
         self._loop = loop
         self._locks = Locks()
+        self._is_to_send = False
         self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="resonate-server-store", daemon=True)
         self._thread.start()
@@ -59,6 +60,12 @@ class Desk:
     def tell(self, operation: Operation) -> None:
         """Have an operation carried out soon. From any thread; never blocks."""
         self._queue.put(_Entry((operation,), None))
+
+    def send_what_waits(self) -> None:
+        """Have what could not be delivered sent once more soon, because somebody listens now. From any thread; never blocks."""
+        if not self._is_to_send:  # once for all who have come meanwhile: it costs a look at each open run
+            self._is_to_send = True
+            self._queue.put(_Entry((), None))
 
     def stop(self, timeout_s: float) -> None:
         """Carry out what waits, and end the thread."""
@@ -92,6 +99,8 @@ class Desk:
     def _carry_out(self, batch: list[_Entry]) -> None:
         for_store = []
         for entry in batch:
+            if not entry.operations:
+                continue
             if isinstance(entry.operations[0], _LOCK_OPERATIONS):
                 entry.answers = [self._with_locks(operation) for operation in entry.operations]
             else:
@@ -99,6 +108,15 @@ class Desk:
         if for_store and not self._ask_store(for_store):
             for entry in for_store:  # one that the store cannot bear must not take the others with it
                 self._ask_store([entry])
+        if not all(entry.operations for entry in batch):
+            self._send_what_waits()
+
+    def _send_what_waits(self) -> None:
+        self._is_to_send = False
+        try:
+            self._store.send_what_waits()
+        except Exception:  # as on a full disk: it goes out when its time has come
+            logger.warning("what could not be delivered was not sent again", exc_info=True)
 
     def _ask_store(self, batch: list[_Entry]) -> bool:
         """Whether the store has answered; a single entry is always answered."""

@@ -50,9 +50,9 @@ class Stream:
         return _is_told(self._loop, self.changed.set)
 
     def take(self) -> tuple[Message, bytes] | None:
-        """The next message, or None."""
+        """The next message, or None. Where the listener has gone there is none: what is left goes back, and on to somebody else."""
         with self._lock:
-            return self._waiting.popleft() if self._waiting else None
+            return self._waiting.popleft() if self._waiting and not self.is_closed else None
 
     def hang_up(self) -> None:
         """Let whoever empties it know that it is over. For the event loop."""
@@ -102,15 +102,17 @@ class PostOffice:
             self._return(earlier.close())
         return stream
 
-    def close(self, stream: Stream) -> None:
-        """Nobody listens on a stream any more."""
+    def close(self, stream: Stream) -> bool:
+        """Nobody listens on a stream any more. Whether messages were left in it."""
         with self._lock:
             members = self._groups.get(stream.group, {})
             if members.get(stream.id) is stream:
                 del members[stream.id]
                 if not members:
                     del self._groups[stream.group]
-        self._return(stream.close())
+        left = stream.close()
+        self._return(left)
+        return bool(left)
 
     def close_all(self) -> None:
         """Let every listener know that it is over."""

@@ -250,7 +250,7 @@ class LocalStore:
                 self._receivers = tuple(each for each in self._receivers if each is not receiver)
 
         try:
-            self._send_what_waits()
+            self.send_what_waits()
         except BaseException:
             end()  # as on a full disk: nobody listens who was refused
             raise
@@ -267,7 +267,7 @@ class LocalStore:
         with self._lock:
             kept = (each for each in self._receivers if each[:2] != receiver[:2])
             self._receivers = (*kept, receiver)
-        self._send_what_waits()
+        self.send_what_waits()
 
     def disconnect(self, source: MessageSource) -> None:
         """Hand no more messages to a source."""
@@ -300,7 +300,7 @@ class LocalStore:
                 return
             self._timers = Timers("resonate-store")
             self._tick_at = None
-        self._send_what_waits()
+        self.send_what_waits()
         self._tick(None)
 
     def stop(self, timeout_s: float = 0.0) -> None:
@@ -352,7 +352,8 @@ class LocalStore:
         self._tick_at = None
         self.tick()
 
-    def _send_what_waits(self) -> None:
+    def send_what_waits(self) -> None:
+        """Send once more what could not be delivered: somebody listens now."""
         self._in_turn(Machine.redeliver)
 
     def _receiver(self, recv: str) -> Receiver | None:

@@ -17,7 +17,14 @@ export class GraphView extends View {
   }
   get contentHeight() { return this.bottom + 28; }
   offsetOf(row) { return row.y + 20; }
-  reveal(key) { this.shown.get(key)?.scrollIntoView({ block: "nearest", inline: "nearest" }); }
+  /* By the numbers: while boxes glide, the page would answer with where they were. */
+  reveal(key) {
+    const row = this.rows.find(each => each.key === key), { scroll } = this;
+    if (!row) return;
+    const into = (from, until, at, room) => from < at ? Math.max(0, from) : until > at + room ? until - room : at;
+    scroll.scrollLeft = into(row.x - LEFT, row.x + row.width + LEFT, scroll.scrollLeft, scroll.clientWidth);
+    scroll.scrollTop = into(row.y - TOP, row.y + row.height + TOP, scroll.scrollTop, scroll.clientHeight);
+  }
   draw(rows, structural) {
     this.rows = rows; this.measureColumns(structural); this.placeBoxes();
     const single = structural && this.glide(), keys = new Set(rows.map(row => row.key));
@@ -96,7 +103,7 @@ export class GraphView extends View {
   }
 }
 
-function edgePath(x1, y1, x2, y2) {
+export function edgePath(x1, y1, x2, y2) {
   if (Math.abs(y2 - y1) < 1) return `M${x1} ${y1}H${x2}`;
   const trunk = x1 + 26, radius = Math.min(7, Math.abs(y2 - y1) / 2);
   return `M${x1} ${y1}H${trunk - radius}Q${trunk} ${y1} ${trunk} ${y1 + radius}`

@@ -22,7 +22,7 @@ export function duration(ms) {
 }
 
 /* Whole seconds, for what still counts: a decimal that changes at random moments only flickers. */
-export const wholeSeconds = ms => ms < 59500 ? `${Math.max(0, Math.round(ms / 1000))} s` : duration(ms);
+export const wholeSeconds = ms => ms < 59500 ? `${Math.max(0, Math.round(ms / 1000))} s` : duration(1000 * Math.round(ms / 1000));
 
 export function clockTime(epochMs) {
   const date = new Date(epochMs), time = [date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(":");

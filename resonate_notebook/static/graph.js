@@ -8,12 +8,11 @@
  * Everything that comes from a run is untrusted. It enters the document as text nodes and attribute values, never as
  * markup; tags, class names and styles are made of our own words only; nothing is requested from anywhere.
  *
- * Each file is an ES module. The page gets all of them as one (`script` in widget.py), so every name is declared once.
+ * Each file is an ES module. The page gets all of them as one (`script` in page.py), so every name is declared once.
  */
 
-import { isNew, make, makeButton, put, visible } from "./document.js";
-import { FAILED, icon, rank, STATES } from "./states.js";
-import { callText, clip, count, plural, wholeSeconds } from "./formats.js";
+import { isNew, make, put, visible } from "./document.js";
+import { count } from "./formats.js";
 import { Run } from "./run.js";
 import { buildRows, makeFilter, stackKey, standIn, tableRows } from "./rows.js";
 import { TreeView } from "./tree.js";
@@ -22,14 +21,23 @@ import { TimelineView } from "./timeline.js";
 import { TableView } from "./table.js";
 import { Panel } from "./panel.js";
 import { Header } from "./header.js";
+import { toneOf } from "./tone.js";
+import { canUnpack, unpack } from "./packing.js";
+import { Requests } from "./requests.js";
+import { drawHints } from "./notes.js";
+import { Keys } from "./keys.js";
 
 const VIEWS = { graph: GraphView, tree: TreeView, timeline: TimelineView, table: TableView };
 const BOXES_CHOSEN = 60, BOXES_AT_MOST = 120, GRAPH_FROM_PX = 640;
-const STALE_MS = 7000, QUEUED_MS = 400, ASK_AGAIN_MS = 1000, LEAVE_MS = 2000;
+const STALE_MS = 7000, ASK_AGAIN_MS = 1000, LEAVE_MS = 2000, FAR_MS = 2000;
 
 class Widget {
   constructor(model, host) {
-    Object.assign(this, { model, run: new Run(), rows: [], requests: new Map(), newsAt: performance.now(), detached: false,
+    Object.assign(this, { model, run: new Run(), rows: [], newsAt: performance.now(), detached: false,
+      arrived: Promise.resolve(),                       // messages are taken in one after the other, also while one is unpacked
+      cut: false,            // the kernel that we spoke with is gone
+      acting: null,          // what a person has asked for, and how it goes: { text, tone }
+      requests: new Requests(message => this.send(message)), keys: new Keys(this),
       folds: new Map(),      // row key -> whether a person opened or folded it
       filter: null,          // the state a chip filters by
       sought: "",            // the words in the search box
@@ -51,14 +59,22 @@ class Widget {
     this.themes = new MutationObserver(() => { this.setTone(); setTimeout(this.setTone, 300); });
     for (const watched of [document.documentElement, document.body]) this.themes.observe(watched,
       { attributes: true, attributeFilter: ["data-jp-theme-name", "data-jp-theme-light", "data-theme", "class", "style"] });
+    // A notebook may hold dozens of pictures of which two are in sight; the others are drawn now and then.
+    this.sight = new IntersectionObserver(entries => {
+      this.far = !entries.at(-1).isIntersecting;
+      if (!this.far && this.farTimer) this.schedule(true);
+    }, { rootMargin: "200px" });
+    this.sight.observe(this.element);
     this.clock = setInterval(() => this.tick(), 1000); this.setTone();
   }
   connect() {
-    this.onMessage = message => this.receive(message); this.model.on("msg:custom", this.onMessage);
+    this.onMessage = (message, buffers) => { this.arrived = this.arrived.then(() => unpack(message, buffers)).then(told => this.receive(told)); };
+    this.model.on("msg:custom", this.onMessage);
+    this.onCut = () => this.cutOff(); this.model.on("comm_live_update", this.onCut);
     const kept = this.model.get("snapshot"), view = this.model.get("view");
     if (Object.hasOwn(VIEWS, view)) this.chosen = view;
     if (kept?.kind === "snapshot") this.run.load(kept);
-    this.askedAt = performance.now(); this.send({ kind: "hello" }); this.schedule();
+    this.askedAt = performance.now(); this.hello(); this.schedule();
   }
   /* The run has ended, and its output is about to become a plain picture, so that a saved notebook needs no kernel. JupyterLab and
      Notebook then take this view away. Where their output area is found, the view asks to stay: it moves into the new output, in
@@ -87,24 +103,27 @@ class Widget {
     setTimeout(() => { if (!this.element.isConnected) this.destroy(); }, LEAVE_MS);
   }
   destroy() {
-    this.moves?.disconnect(); this.gone = true; this.model.off("msg:custom", this.onMessage); this.sizes.disconnect(); this.themes.disconnect();
+    this.moves?.disconnect(); this.gone = true; this.sight.disconnect(); clearTimeout(this.farTimer); this.model.off("msg:custom", this.onMessage); this.sizes.disconnect(); this.themes.disconnect();
     clearInterval(this.clock); cancelAnimationFrame(this.frame);
-    for (const request of this.requests.values()) clearTimeout(request.timer);
-    this.view?.remove(); this.element.remove();
+    this.model.off("comm_live_update", this.onCut); this.requests.forget(); this.view?.remove(); this.element.remove();
   }
   /* -- messages -- */
   send(message) {
+    if (this.cut) return false;
     try { this.model.send(message); } catch { return false; }
     return true;
   }
+  /* Jupyter tells when the kernel is restarted, and when its end of the line is closed. A picture of a run that was over stays right. */
+  cutOff() { this.cut = this.run.frozen = true; this.requests.drop(); this.schedule(); }
   receive(message) {
-    this.newsAt = performance.now(); this.run.frozen = this.detached;
+    if (this.gone) return;
+    this.newsAt = performance.now(); this.run.frozen = this.detached; this.cut = false;
     if (message.kind === "snapshot") this.takeSnapshot(message);
     else if (message.kind === "ops") { if (!this.run.apply(message)) this.askSnapshot(); }
     else if (message.kind === "tick") this.run.heard(message.now);
     else if (message.kind === "detail") this.takeDetail(message);
     else if (message.kind === "log") { if (this.panel?.id === message.id) this.panel.takeLog(message); }
-    else if (message.kind === "reply") this.takeReply(message);
+    else if (message.kind === "reply") this.requests.answered(message);
     else if (message.kind === "final") this.prepareToStay();
     this.schedule();
   }
@@ -112,7 +131,7 @@ class Widget {
     const before = this.run.info.id;
     this.run.load(message); Object.assign(this, { askedAt: null, detached: false }); this.run.frozen = false;
     if (before && before !== this.run.info.id) {
-      this.folds.clear(); this.filter = this.selected = this.current = null; this.header.clearSearch();
+      this.folds.clear(); this.filter = this.selected = this.current = null; this.tallest = 0; this.header.clearSearch();
     }
   }
   takeDetail(message) {
@@ -126,23 +145,11 @@ class Widget {
     if (this.askedAt !== null && at - this.askedAt < ASK_AGAIN_MS) return;
     this.askedAt = at; this.send({ kind: "snapshot" });
   }
-  /* Sends something that wants a reply; `say(text, tone)` is told how it goes, with tone "good" or "bad" at the end. */
-  request(message, say) {
-    const token = Array.from(crypto.getRandomValues(new Uint32Array(3)), part => part.toString(36)).join("-");
-    if (!this.send({ ...message, token })) return say("The kernel cannot be reached.", "bad");
-    say("Sent. Waiting for the kernel…", "");
-    this.requests.set(token, { say, timer: setTimeout(() => say("Queued: the kernel is busy.", ""), QUEUED_MS) });
-  }
-  takeReply(message) {
-    const request = this.requests.get(message.token);
-    if (!request) return;
-    this.requests.delete(message.token); clearTimeout(request.timer);
-    request.say(message.text, message.ok ? "good" : "bad");
-  }
+  request(message, say) { this.requests.ask(message, say); }
   /* Milliseconds without news once that is too long, else 0. A settled or detached run has no news to give. */
   get staleMs() {
     const quiet = performance.now() - this.newsAt;
-    return quiet < STALE_MS || this.run.settled || this.detached ? 0 : quiet;
+    return this.run.settled || this.detached || (quiet < STALE_MS && !this.cut) ? 0 : Math.max(1, quiet);
   }
   tick() {
     if (this.run.settled || this.detached) return;
@@ -171,11 +178,13 @@ class Widget {
     this.send({ kind: "detach" }); this.run.heard(this.run.now); this.detached = this.run.frozen = true;
     this.schedule();
   }
+  hello() { this.send({ kind: "hello", unpacks: canUnpack }); }
   askCancel() {
-    this.cancelling = { text: null }; this.schedule(true);
+    this.acting = { text: null }; this.schedule(true);
     this.header.note.querySelector("button:last-of-type")?.focus();
   }
-  cancel() { this.request({ kind: "cancel" }, (text, tone) => { this.cancelling = { text, tone }; this.schedule(); }); }
+  /* Asks the kernel for something that concerns the run as a whole; the line below the bar tells how it goes. */
+  act(message) { this.request(message, (text, tone) => { this.acting = text ? { text, tone } : null; this.schedule(); }); }
   press(row) {
     if (row.more) { this.folds.set(row.more, true); return this.schedule(); }
     if (row.stack) return this.toggle(row);
@@ -209,20 +218,6 @@ class Widget {
     if (!item || event.target.closest("button")) return;
     this.setCurrent(item.rgRow.key); this.press(item.rgRow);
   }
-  onKey(event) {
-    const row = event.target.rgRow, at = this.rows.indexOf(row), last = this.rows.length - 1;
-    if (!row || event.ctrlKey || event.metaKey || event.altKey) return;
-    const goTo = place => this.focusRow(this.rows[Math.max(0, Math.min(last, place))]?.key), page = this.view.rowsInSight;
-    const actions = {
-      ArrowDown: () => goTo(at + 1), ArrowUp: () => at || !this.view.leaveTop ? goTo(at - 1) : this.view.leaveTop(),
-      Home: () => goTo(0), End: () => goTo(last), PageDown: () => goTo(at + page), PageUp: () => goTo(at - page),
-      ArrowRight: () => row.foldable && !row.open ? this.toggle(row) : row.kids.length ? goTo(at + 1) : null,
-      ArrowLeft: () => row.foldable && row.open && row.depth ? this.toggle(row) : row.up ? this.focusRow(row.up.key) : null,
-      Enter: () => this.press(row), " ": () => this.press(row), Escape: () => this.select(null),
-    };
-    if (!Object.hasOwn(actions, event.key)) return;
-    event.preventDefault(); event.stopPropagation(); actions[event.key]();
-  }
   /* One row at a time can be reached with Tab; arrows move that place. */
   setCurrent(key) {
     const elements = this.view?.shown;
@@ -238,8 +233,9 @@ class Widget {
   /* All changes of one animation frame are drawn once; what must be in the document right away is drawn at once. */
   schedule(now = false) {
     if (this.gone) return;
+    if (!now && this.far) { this.farTimer ??= setTimeout(() => this.schedule(true), FAR_MS); return; }
     if (!now) { this.frame ??= requestAnimationFrame(() => this.schedule(true)); return; }
-    cancelAnimationFrame(this.frame); this.frame = null; this.update();
+    cancelAnimationFrame(this.frame); clearTimeout(this.farTimer); this.frame = this.farTimer = null; this.update();
   }
   resized(width) {
     // A second view of an output that the first one has moved into (see `stay`): one is enough.
@@ -301,7 +297,7 @@ class Widget {
     if (kind === "empty") return this.body.prepend(this.empty = make("div", "rg-empty"));
     this.view = new VIEWS[kind](this);
     this.view.scroll.addEventListener("click", event => this.onClick(event));
-    this.view.scroll.addEventListener("keydown", event => this.onKey(event));
+    this.view.scroll.addEventListener("keydown", event => this.keys.take(event));
     this.view.scroll.addEventListener("focusin", event => {
       const item = itemOf(event.target);
       if (item) this.setCurrent(item.rgRow.key);
@@ -324,77 +320,11 @@ class Widget {
     this.viewHeight = Math.max(150, Math.min(690, wanted)) - extra;
     put(this.body, { $height: `${this.viewHeight + extra}px` });
   }
-  currentNote() {
-    const { run, staleMs } = this;
-    if (staleMs) return { key: "stale", state: "timedout", strong: `No news for ${wholeSeconds(staleMs)}.`,
-      text: "The kernel is busy or gone; the run itself may well go on.",
-      buttons: [["Ask again", () => this.send({ kind: "snapshot" })]] };
-    if (this.cancelling && !run.settled) return this.cancelNote(this.cancelling);
-    if (this.detached) return { key: "detached", state: "pending", strong: "Detached.", buttons: [],
-      text: `${run.info.id} goes on. %resonate attach ${run.info.id} shows it again.` };
-    return run.root && FAILED.has(run.root.state) ? this.failureNote() : null;
-  }
-  cancelNote({ text, tone }) {
-    const dismiss = () => { this.cancelling = null; this.schedule(); };
-    if (text !== null) return { key: `cancel ${tone}`, state: tone === "bad" ? "rejected" : "pending", strong: "",
-      text: visible(text), buttons: tone ? [["Dismiss", dismiss]] : [] };
-    const flying = this.run.counts.running, ends = flying === 1 ? "ends on its own, its" : "end on their own, their";
-    return { key: "cancel?", state: "rejected", strong: `Cancel ${this.run.info.id}?`,
-      text: `${plural(flying, "step")} in flight ${ends} results are dropped.`,
-      buttons: [["Cancel the run", () => this.cancel(), "rg-no"], ["Keep going", dismiss]] };
-  }
-  failureNote() {
-    const { root, counts: { cancelled } } = this.run, node = this.run.culprit();
-    const tries = node.attempt > 1 ? `, after ${node.attempt} attempts` : "";
-    const were = cancelled === 1 ? "was" : "were";
-    const lost = cancelled ? ` ${plural(cancelled, "call")} that had not settled ${were} cancelled.` : "";
-    return { key: `failed ${node.key}`, state: root.state, text: `in ${clip(callText(node), 120)}${tries}.${lost}`,
-      strong: clip(node.error || root.error || STATES[root.state].word, 300),
-      buttons: [["Show it", () => this.reveal(this.run.culprit())]] };
-  }
   /* Pills at the lower edge for what needs a look but is scrolled out of sight. */
-  showHints() {
-    if (!this.view) return;
-    const top = this.view.scrolledTo, bottom = top + this.viewHeight - this.view.headPx - 4;
-    const hot = this.rows.filter(row => row.node && STATES[row.state].hot);
-    const places = hot.map(row => ({ row, y: this.view.offsetOf(row) }));
-    const hints = [["↑", places.filter(({ y }) => y < top)], ["↓", places.filter(({ y }) => y > bottom)]]
-      .filter(([, list]) => list.length).map(([arrow, list]) => hintOf(arrow, list));
-    if (!isNew(this.hints, hints.map(hint => `${hint.text} ${hint.y}`).join())) return;
-    this.hints.replaceChildren(...hints.map(({ row, y, text }) => {
-      const button = makeButton(`rg-s-${row.state}`, icon(row.state, true), () => {
-        this.view.scroll.scrollTop = Math.max(0, y - this.view.scroll.clientHeight / 2);
-      });
-      button.append(text);
-      return button;
-    }));
-  }
+  showHints() { if (this.view) drawHints(this.hints, this); }
 }
 
 const itemOf = element => element.closest("[role=treeitem], [role=row]");
-
-/* The most urgent of several rows, and what to say of its kind. */
-function hintOf(arrow, places) {
-  const { row, y } = places.reduce((best, place) => rank(place.row.state) < rank(best.row.state) ? place : best);
-  const same = places.filter(place => place.row.state === row.state).length;
-  const alone = row.state === "waiting" && same === 1 ? `${clip(row.node.name, 40)} waits for you` : null;
-  return { row, y, text: `${arrow} ${alone ?? `${count(same)} ${STATES[row.state].word}`}` };
-}
-
-/* Light or dark by the luminance of the ground we stand on, not by a theme's name: every host paints it, no two agree on
- * names. Where JupyterLab's variables paint our own ground, that one counts. */
-function toneOf(element) {
-  const themed = getComputedStyle(element).getPropertyValue("--jp-layout-color1").trim();
-  for (let at = themed ? element : element.parentNode; at; at = at.parentNode ?? at.host) {
-    if (!(at instanceof Element)) continue;
-    const text = getComputedStyle(at).backgroundColor, scale = text.startsWith("rgb") ? 255 : 1;
-    const [red, green, blue, alpha = 1] = (text.match(/[\d.]+(?:e-?\d+)?/g) ?? []).map(Number);
-    if (blue === undefined || alpha < 0.5) continue;
-    const linear = part => part / scale <= 0.04045 ? part / scale / 12.92 : ((part / scale + 0.055) / 1.055) ** 2.4;
-    return 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue) < 0.35 ? "dark" : "light";
-  }
-  return getComputedStyle(document.documentElement).colorScheme === "dark" ? "dark" : "light";
-}
 
 export default {
   /* Called as soon as the page has the model, also where the output is scrolled out of sight and no view is made yet. */

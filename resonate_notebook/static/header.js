@@ -1,8 +1,9 @@
 /* Header: what the run is, how far it is, and what is shown of it. */
 
-import { draw, isNew, make, makeButton, put } from "./document.js";
+import { draw, isNew, make, makeButton, put, visible } from "./document.js";
 import { BAR_ORDER, icon, setIcon, sign, STATES, WHERE_SAYS } from "./states.js";
 import { callText, clip, count, countsText, duration, plural, wholeSeconds } from "./formats.js";
+import { noteOf } from "./notes.js";
 
 const SAY_MS = 5000;
 
@@ -14,16 +15,24 @@ export class Header {
       bar: put(make("div", "rg-bar", ...BAR_ORDER.map(state => make("i", `rg-s-${state}`))), { role: "progressbar" }),
       pill: make("span", "", parts.glyph, parts.word), place: make("span", "rg-fact", parts.sign, parts.where),
       spoken: put(make("div", "rg-unseen"), { "aria-live": "polite" }),
-      actions: make("div", "rg-actions", makeButton("rg-button", "Detach", () => widget.detach()),
-        makeButton("rg-button", "Cancel…", () => widget.askCancel())),
+      detach: makeButton("rg-button", "Detach", () => widget.detach()), cancel: makeButton("rg-button", "Cancel…", () => widget.askCancel()),
+      retry: put(makeButton("rg-button", "Retry", () => widget.act({ kind: "retry" })),
+        { title: "starts a new run, which takes over every step that has a value" }),
+      kin: [this.makeKin("retryOf", "retry of"), this.makeKin("retried", "retried as")],
       tabs: put(make("div", "rg-tabs", this.makeTab("graph", "Graph"), this.makeTab("tree", "Tree"),
         this.makeTab("timeline", "Timeline"), this.makeTab("table", "Table")),
         { role: "tablist", "aria-label": "view" }),
       chips: put(make("div", "rg-chips", ...BAR_ORDER.map(state => this.makeChip(state))),
         { role: "group", "aria-label": "calls by state; press to show only these" }) });
     this.element = make("header", "rg-head", make("div", "rg-line", this.pill, parts.id, parts.call,
-      make("div", "rg-facts", make("span", "rg-fact", sign("clock"), parts.elapsed), this.place), this.actions),
+      make("div", "rg-facts", make("span", "rg-fact", sign("clock"), parts.elapsed), this.place),
+      this.actions = make("div", "rg-actions", ...this.kin, this.retry, this.detach, this.cancel)),
     this.bar, this.note, make("div", "rg-line-3", this.tabs, this.makeSearch(), this.chips), this.spoken);
+  }
+  /* The run that this one is the retry of, or that was made to retry this one: shown here instead when pressed. */
+  makeKin(name, words) {
+    const button = makeButton("rg-button rg-kin", "", () => this.widget.act({ kind: "show", id: this.widget.run.info[name] }));
+    return Object.assign(button, { rgKin: name, rgWords: words });
   }
   /* Words to search for; what was found is told to those who listen. */
   makeSearch() {
@@ -58,10 +67,16 @@ export class Header {
       : wholeSeconds(run.now - root.created) });
     if (isNew(parts.sign, where.kind)) parts.sign.replaceChildren(sign(where.kind));
     put(parts.where, { text: where.label }); put(this.place, { title: WHERE_SAYS[where.kind] });
-    put(this.actions, { shown: root !== null && !run.settled && !widget.detached });
+    const goesOn = root !== null && !run.settled && !widget.detached && !widget.cut;
+    put(this.detach, { shown: goesOn }); put(this.cancel, { shown: goesOn });
+    put(this.retry, { shown: run.settled && root.state !== "resolved" && root.state !== "recovered" && !run.info.retried });
+    for (const button of this.kin) {
+      const id = run.info[button.rgKin];
+      put(button, { text: `${button.rgWords} ${clip(visible(id), 24)}`, title: `show ${visible(id)} here`, shown: Boolean(id) });
+    }
     put(this.searchBox, { shown: run.order.length > 1 });
     put(this.found, { text: widget.sought.trim() ? `${count(widget.foundCount)} of ${plural(run.order.length, "call")} found` : "" });
-    this.drawCounts(run); this.drawNote(widget.currentNote());
+    this.drawCounts(run); this.drawNote(noteOf(widget));
     for (const tab of this.tabs.children) {
       const chosen = tab.rgKind === widget.kind;
       put(tab, { "aria-selected": String(chosen), tabindex: chosen || widget.kind === "empty" ? "0" : "-1" });

@@ -4,6 +4,8 @@ import { draw, isNew, make, makeButton, put, visible } from "./document.js";
 import { COUNTS_DOWN, icon, SETTLED, sign, STATES } from "./states.js";
 import { clockTime, count } from "./formats.js";
 import { errorOf } from "./parts.js";
+import { literalMistake } from "./literal.js";
+import { attemptLines, callerLines, callLines, copyText } from "./facts.js";
 
 const DETAIL_MS = 5000, LOG_LINES = 100;
 const LOG_TONES = { warning: "warn", "log warning": "warn", "log error": "bad", "log critical": "bad" };
@@ -27,13 +29,14 @@ export class Panel {
     this.log = put(section("Log", this.earlier, this.list), { shown: false });
     Object.assign(this, { pill: make("span"), live: make("span", "rg-took"), form: make("div", "rg-section rg-form") });
     this.close = put(makeButton("rg-close", sign("close"), () => widget.select(null)), { "aria-label": "close details" });
-    const copy = makeButton("rg-button rg-small", "Copy id", () => {
-      navigator.clipboard?.writeText(this.id).then(() => put(copy, { text: "Copied" }), () => {});
-    });
+    const id = make("span", "rg-mono", visible(node.id));
+    const copy = makeButton("rg-button rg-small", "Copy id", async () => put(copy, { text: await copyText(this.id, id) }));
+    this.again = put(makeButton("rg-button rg-small", "Run again from here", () => widget.act({ kind: "retry", id: this.id })),
+      { title: "starts a new run, which takes over what came before this step" });
     this.answer = put(make("p", "rg-answer"), { role: "status", shown: false });
     this.element = put(make("aside", "rg-panel",
       make("div", "rg-panel-head", make("div", "rg-panel-line", this.pill, this.live, this.close), make("h3", "", node.name),
-        make("div", "rg-panel-id", make("span", "rg-mono", visible(node.id)), copy)),
+        make("div", "rg-panel-id", id, copy, this.again)),
       this.form, this.answer, this.facts = make("div"), this.log, this.more = make("div")), { "aria-label": "details" });
     this.element.addEventListener("keydown", event => {
       if (event.key === "Escape") { event.stopPropagation(); widget.select(null); }
@@ -48,7 +51,9 @@ export class Panel {
     put(this.pill, { class: `rg-pill rg-s-${node.state}` });
     if (isNew(this.pill, node.state)) this.pill.replaceChildren(icon(node.state), STATES[node.state].word);
     put(this.live, { text: COUNTS_DOWN.has(node.state) ? run.detail(node) : run.tookText(node) }); this.drawForm(node);
-    const shown = `${stamp} ${node.caught} ${Boolean(this.unheard)}`;
+    put(this.again, { shown: run.settled && node !== run.root });
+    const kids = node.kids.map(kid => kid.state).join();
+    const shown = `${stamp} ${node.caught} ${Boolean(this.unheard)} ${node.parent?.state} ${kids}`;
     if (this.drawn === shown && this.drawnFrom === this.told) return;
     Object.assign(this, { drawn: shown, drawnFrom: this.told });
     this.facts.replaceChildren(...this.sections(node)); this.more.replaceChildren(...this.others(node));
@@ -73,18 +78,34 @@ export class Panel {
     this.text.addEventListener("keydown", event => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); this.submit(); }
     });
+    this.where = put(make("p", "rg-mistake"), { role: "alert", shown: false });
+    this.text.addEventListener("input", () => put(this.where, { shown: false }));
     this.go = makeButton(`rg-button rg-go rg-s-${words.state}`, words.send, () => this.submit());
     this.form.replaceChildren(
       paragraph("rg-ask", ask ? ask.replace(/^(['"])(.*)\1$/s, "$2") : `${node.name} waits for a value.`),
-      make("label", "", make("span", "", words.label), this.text),
+      make("label", "", make("span", "", words.label), this.text), this.where,
       make("div", "rg-form-line", this.go, makeButton("rg-button", words.other, () => this.open(words.opens))),
       make("p", "rg-says", words.says));
     this.say("", "");
   }
   open(mode) { this.mode = mode; this.draw(); this.text?.focus(); }
-  submit() {
+  /* What begins like a literal and is none is shown where it breaks off, and sent as text only when that is asked for. */
+  mistaken(text) {
+    const empty = this.mode === "resolve" && !text.trim();
+    const wrong = empty ? { at: 0, text: "Write a value, for example None." } : literalMistake(text);
+    put(this.text, { "aria-invalid": wrong ? "true" : null });
+    if (!wrong) return false;
+    const lines = text.slice(0, wrong.at).split("\n"), place = `Line ${lines.length}, column ${lines.at(-1).length + 1}: `;
+    this.where.replaceChildren(empty ? "" : place, wrong.text, " ",
+      ...empty ? [] : [makeButton("rg-button rg-small", "Send as text", () => this.submit(true))]);
+    put(this.where, { shown: true });
+    this.text.focus(); this.text.setSelectionRange(wrong.at, Math.min(text.length, wrong.at + 1));
+    return true;
+  }
+  submit(asText = false) {
     const text = this.text.value;
-    if (this.mode === "resolve" && !text.trim()) return this.say("Write a value, for example None.", "bad");
+    if (this.sent || (!asText && this.mistaken(text))) return;
+    put(this.where, { shown: false });
     this.sent = this.go.disabled = true;
     this.widget.request({ kind: this.mode, id: this.id, text }, (answer, tone) => {
       this.say(answer, tone);
@@ -126,6 +147,9 @@ export class Panel {
       node.state === "recovered" ? make("p", "rg-quiet", "Its result came from the store. Not run again.") : null));
     const pairs = told?.arguments ?? node.arguments;
     if (pairs.length) out.push(section("Arguments", pairList(pairs)));
+    const { run } = this.widget, go = other => this.widget.reveal(other);
+    for (const lines of [attemptLines(node, run.now), callerLines(node, go), callLines(node, go)])
+      if (lines) out.push(section(...lines));
     return out;
   }
   /* What stands below the log. */

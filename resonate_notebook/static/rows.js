@@ -6,6 +6,7 @@ import { argumentText, callText, count } from "./formats.js";
 
 const STACK_FROM = 5, HOT_SHOWN = 8, FOLD_ABOVE = 24;     // siblings to a stack; failures below it; calls before folding
 export const INDENT_LEVELS = 12;
+const NO_KIDS = Object.freeze([]), NO_RAILS = Object.freeze([]);
 
 export const stackKey = (parent, name) => `s${parent.index}/${name}`;
 
@@ -15,22 +16,25 @@ export function buildRows(run, folds, keeps) {
   const kept = keeps ? new Set([run.root]) : null, foldsItself = run.order.length > FOLD_ABOVE;
   if (keeps) for (const node of run.order)
     if (keeps(node)) for (let up = node; up && !kept.has(up); up = up.parent) kept.add(up);
+  // All rows of calls have one shape from their making on: engines are quick with that, and slow with what grows.
   const nodeRow = (node, depth) => {
     const members = kept ? node.kids.filter(kid => kept.has(kid)) : node.kids;
     const open = kept !== null || (folds.get(node.key) ?? (node === run.root || !(foldsItself && node.clean)));
-    return { key: node.key, node, depth, state: node.state, live: node.alive, members, foldable: members.length > 0, open };
+    return { key: node.key, node, depth, state: node.state, live: node.alive, members, foldable: members.length > 0, open,
+      kids: NO_KIDS, up: null, position: 1, last: true, liveAfter: false, liveKids: false, rails: NO_RAILS };
   };
   const kidsOf = row => {
     if (row.stack) return stackedKids(row, nodeRow);
-    if (!row.node || !row.open) return [];
+    if (!row.node || !row.open || !row.members.length) return NO_KIDS;
     if (kept || row.members.length < STACK_FROM) return row.members.map(node => nodeRow(node, row.depth + 1));
     return groupedKids(row, nodeRow, run, folds);
   };
   const rows = [], waiting = [];
-  if (run.root) waiting.push(Object.assign(nodeRow(run.root, 0), { up: null, position: 1, last: true, rails: [] }));
+  if (run.root) waiting.push(nodeRow(run.root, 0));
   while (waiting.length) {
     const row = waiting.pop();
-    row.kids = kidsOf(row); linkKids(row); rows.push(row);
+    row.kids = kidsOf(row); rows.push(row);
+    if (row.kids.length) linkKids(row);
     for (let at = row.kids.length - 1; at >= 0; at--) waiting.push(row.kids[at]);
   }
   return rows;
@@ -39,7 +43,11 @@ export function buildRows(run, folds, keeps) {
 /* Many siblings of one function become a stack, where the first of them stood. */
 function groupedKids(row, nodeRow, run, folds) {
   const byName = new Map();
-  for (const node of row.members) byName.get(node.name)?.push(node) ?? byName.set(node.name, [node]);
+  for (const node of row.members) {
+    const same = byName.get(node.name);
+    if (same) same.push(node); else byName.set(node.name, [node]);
+  }
+  if (byName.size > row.members.length - STACK_FROM + 1) return row.members.map(node => nodeRow(node, row.depth + 1));
   const kids = [];
   for (const [name, nodes] of byName) {
     if (nodes.length < STACK_FROM) { kids.push(...nodes.map(node => nodeRow(node, row.depth + 1))); continue; }
@@ -73,7 +81,7 @@ function linkKids(row) {
   row.liveKids = false;
   for (let at = row.kids.length - 1; at >= 0; at--) {
     const kid = row.kids[at];
-    Object.assign(kid, { up: row, position: at + 1, last: at === row.kids.length - 1, liveAfter: row.liveKids, rails });
+    kid.up = row; kid.position = at + 1; kid.last = at === row.kids.length - 1; kid.liveAfter = row.liveKids; kid.rails = rails;
     row.liveKids ||= kid.live;
   }
 }

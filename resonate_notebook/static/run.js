@@ -23,7 +23,7 @@ export class Run {
     return this.frozen ? this.toldMs : this.toldMs + performance.now() - this.heardAt;
   }
   load(snapshot) {
-    this.clear(); this.seq = snapshot.seq; this.setInfo(snapshot.run);
+    this.clear(); this.seq = snapshot.seq; this.setInfo({ retried: "", retryOf: "", ...snapshot.run });
     for (const told of snapshot.nodes) this.add(told);
     this.heard(snapshot.run.now);
   }
@@ -40,8 +40,10 @@ export class Run {
     this.heard(message.now);
     return true;
   }
-  setInfo({ id, where, started }) {
+  setInfo({ id, where, started, retried, retryOf }) {
     if (id !== undefined) this.info.id = visible(id);
+    if (retried !== undefined) this.info.retried = String(retried);           // ids of the runs before and after a retry
+    if (retryOf !== undefined) this.info.retryOf = String(retryOf);
     if (started !== undefined) this.info.started = started;
     const kind = Object.hasOwn(WHERE_SAYS, where?.kind ?? "") ? where.kind : "memory";
     if (where) this.info.where = { kind, label: visible(where.label) };
@@ -66,13 +68,14 @@ export class Run {
   /* Counts of the run and of every subtree, kids before their parents. */
   summarise() {
     Object.assign(this, { counts: noCounts(), working: false });
-    for (const node of this.order) {
+    const { order, counts } = this;
+    for (const node of order) {
       node.size = 1; node.open = 0; node.hot = STATES[node.state].hot ? 1 : 0; node.alive = LIVE.has(node.state);
       node.clean = CLEAN.has(node.state);
     }
-    for (let at = this.order.length - 1; at >= 0; at--) {
-      const node = this.order[at], parent = node.parent;
-      this.counts[node.state]++;
+    for (let at = order.length - 1; at >= 0; at--) {
+      const node = order[at], parent = node.parent;
+      counts[node.state]++;
       if (node.state === "retrying" || (node.state === "running" && !node.open)) this.working = true;
       if (!parent) continue;
       parent.size += node.size; parent.hot += node.hot; parent.alive ||= node.alive; parent.clean &&= node.clean;

@@ -1,4 +1,4 @@
-"""JupyterLab as a person has it: a server of its own, and what a person does in its page.
+"""JupyterLab or Notebook 7 as a person has it: a server of its own, and what a person does in its page.
 
 The server and its kernels know nothing of the machine's own Jupyter: configuration, data, runtime files and IPython's folder are
 fresh, the only kernel is the interpreter that runs the tests, and it imports the packages from this checkout.
@@ -22,11 +22,16 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 START_LIMIT_S = 30
 SETTINGS = {"@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False}}
 
+APPS = {"jupyterlab": "LabApp", "notebook": "JupyterNotebookApp"}
+OF_NOTEBOOK_ITSELF = "Cannot read properties of undefined (reading 'schema')"  # at each start: its keyboard shortcuts come too early
+OF_A_RESTART = "Canceled future for"  # what was under way is called off
+
 WIDGET = "window.jupyterapp?.shell.currentWidget"
 IS_READY = f"name => {WIDGET}?.context?.path === name && {WIDGET}.sessionContext?.session?.kernel?.status === 'idle'"
 CLOSE = f"""async () => {{
   const widget = {WIDGET};
-  await widget.sessionContext.shutdown(); await widget.context.save(); widget.close();
+  await widget.sessionContext.shutdown(); await widget.context.save();
+  if (location.pathname.startsWith('/lab')) widget.close();
 }}"""
 
 # Remembers each different label that a call's item has had, by the promise's id, in order.
@@ -43,13 +48,17 @@ REMEMBER = """() => {
 
 
 class Lab:
-    """A running JupyterLab server in `folder`; its notebooks are in `folder/notebooks`."""
+    """A running server of JupyterLab (or of Notebook 7: `app="notebook"`) in `folder`; its notebooks are in `folder/notebooks`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.notebooks = folder, folder / "notebooks"
+    def __init__(self, folder: Path, app: str = "jupyterlab") -> None:
+        self.folder, self.notebooks, self.app = folder, folder / "notebooks", app
         self.notebooks.mkdir(parents=True, exist_ok=True)
         for name, values in SETTINGS.items():
             self.set_setting(name, values)
+        # The option of Notebook 7 by which the page may drive it is lost on its way to the page; what stands here is not.
+        page_config = folder / "config" / "labconfig" / "page_config.json"
+        page_config.parent.mkdir(parents=True, exist_ok=True)
+        page_config.write_text(json.dumps({"exposeAppInBrowser": "true"}))
         kernel = folder / "data" / "kernels" / "python3"
         kernel.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
@@ -59,11 +68,11 @@ class Lab:
         self.origin = f"http://127.0.0.1:{self.port}"
         self.log = (folder / "server.log").open("w")
         options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={self.port}", "--ServerApp.port_retries=0"]
-        options += ["--IdentityProvider.token=", "--ServerApp.password=", "--LabApp.expose_app_in_browser=True"]
-        options += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.extension_manager=readonly"]
+        options += ["--IdentityProvider.token=", "--ServerApp.password=", f"--{APPS[app]}.extension_manager=readonly"]
+        options += [f"--{APPS[app]}.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
         options += [f"--ServerApp.root_dir={self.notebooks}"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", *options], env=self._environment(), stdout=self.log, stderr=self.log, cwd=folder
+            [sys.executable, "-m", app, *options], env=self._environment(), stdout=self.log, stderr=self.log, cwd=folder
         )
         self._wait_until_up()
 
@@ -88,7 +97,11 @@ class Lab:
             finally:
                 connection.close()
         self.stop()
-        raise RuntimeError(f"JupyterLab did not start:\n{(self.folder / 'server.log').read_text()[-2000:]}")
+        raise RuntimeError(f"{self.app} did not start:\n{(self.folder / 'server.log').read_text()[-2000:]}")
+
+    def address(self, name: str) -> str:
+        """The page of one notebook."""
+        return f"{self.origin}/lab/tree/{name}?reset" if self.app == "jupyterlab" else f"{self.origin}/notebooks/{name}"
 
     def stop(self) -> None:
         """End the server, and with it its kernels."""
@@ -132,15 +145,17 @@ class Notebook:
 
     def __init__(self, lab: Lab, page: Page, name: str, *, fresh: bool = False, height: int = 900) -> None:
         self.lab, self.page, self.name, self.complaints = lab, page, name, list[str]()
+        self.restarted = False
         page.set_default_timeout(20_000)
         page.set_viewport_size({"width": 1200, "height": height})
         for event, listener in self._listeners():
             page.on(event, listener)
-        if fresh or not page.url.startswith(lab.origin):  # A page that is open already saves the time to load it.
-            page.goto(f"{lab.origin}/lab/tree/{name}?reset")
+        # A page of JupyterLab that is open already saves the time to load it; one of Notebook 7 has one notebook.
+        if fresh or lab.app == "notebook" or not page.url.startswith(lab.origin):
+            page.goto(lab.address(name))
         else:
             page.evaluate("path => { jupyterapp.commands.execute('docmanager:open', {path, factory: 'Notebook'}); }", name)
-        page.wait_for_function(IS_READY, arg=name)
+        self.wait_until_idle()
         page.evaluate(REMEMBER)
 
     def _listeners(self) -> list[tuple[Any, Any]]:
@@ -153,11 +168,23 @@ class Notebook:
             self.complaints.append(f"asked {url}")
 
     def _note_error(self, error: Error) -> None:
+        of_host = (self.lab.app == "notebook" and OF_NOTEBOOK_ITSELF in error.message) or (self.restarted and OF_A_RESTART in error.message)
+        if of_host:
+            return
         self.complaints.append(f"error: {error}")
 
     def _note_console(self, message: ConsoleMessage) -> None:
         if message.type == "error":
             self.complaints.append(message.text)
+
+    def wait_until_idle(self) -> None:
+        """Wait until the kernel stands ready."""
+        self.page.wait_for_function(IS_READY, arg=self.name)
+
+    def restart_kernel(self) -> None:
+        """Restart the kernel and go on at once."""
+        self.restarted = True
+        self.page.evaluate("() => { jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart() }")
 
     def reload(self) -> None:
         """Load the page again; what has been saved is shown."""
@@ -190,6 +217,10 @@ class Notebook:
 
     def wait_for_end(self, cell: int, timeout_ms: int = 20_000) -> None:
         self.page.wait_for_function("cell => window.ended[cell]", arg=cell, timeout=timeout_ms)
+
+    def save(self) -> None:
+        self.page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+        self.page.wait_for_function("() => !jupyterapp.shell.currentWidget.context.model.dirty")
 
     # ---- what is seen --------------------------------------------------------------------------------------------------------
 

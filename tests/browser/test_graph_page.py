@@ -88,7 +88,7 @@ def front(browser: Browser, origin: str) -> Iterator[Front]:
 
 def test_a_view_says_hello_and_draws_what_the_snapshot_trait_kept(front: Front) -> None:
     """After a page reload the picture is there before the kernel has answered."""
-    assert front.sent("hello") == [{"kind": "hello"}]
+    assert front.sent("hello") == [{"kind": "hello", "unpacks": True}]
     kept = {"kind": "snapshot", "seq": 4, "run": {"id": "kept", "where": {"kind": "memory", "label": ""}, "started": 0, "now": 9}}
     front.page.evaluate("kept => { harness.traits.set('snapshot', kept); harness.mount(); }", kept | {"nodes": small()})
     expect(front.items()).to_have_count(4)
@@ -451,3 +451,40 @@ def test_a_chain_thousands_deep_is_drawn(front: Front) -> None:
     front.item("demo.1").focus()
     front.page.keyboard.press("End")
     expect(front.item("demo.1.3999")).to_contain_text("⋯3999")
+
+
+def test_a_picture_out_of_sight_is_drawn_now_and_then_and_at_once_when_it_comes_into_sight(front: Front) -> None:
+    """Dozens of pictures in one notebook cost what the one in sight does; scrolled to, a picture is up to date."""
+    front.page.evaluate("() => { document.getElementById('host').style.paddingTop = '3000px' }")
+    front.snapshot(small())
+    front.page.wait_for_timeout(300)
+    front.page.evaluate(
+        """() => {
+          window.drawn = 0;
+          new MutationObserver(changes => { window.drawn += changes.length })
+            .observe(document.querySelector('.rg [role=progressbar]'), { attributes: true, attributeFilter: ['aria-valuemax'] });
+        }"""
+    )
+    for at in range(12):
+        front.operations(["add", node(10 + at, 0, f"g{at}")])
+        front.page.wait_for_timeout(100)
+    assert front.page.evaluate("window.drawn") <= 1
+    front.page.locator(".rg").scroll_into_view_if_needed()
+    expect(front.page.get_by_role("progressbar")).to_have_attribute("aria-valuemax", "16", timeout=700)
+
+
+def test_a_long_message_comes_compressed_and_the_order_of_messages_is_kept(front: Front) -> None:
+    """A compressed snapshot and the short batches behind it are taken in in the order in which they came."""
+    front.page.evaluate(
+        """async nodes => {
+          const run = { id: "demo.1", started: 0, now: 9, where: { kind: "memory", label: "" } };
+          const snapshot = { kind: "snapshot", seq: 1, run, nodes };
+          const packing = new Blob([JSON.stringify(snapshot)]).stream().pipeThrough(new CompressionStream("deflate"));
+          const packed = await new Response(packing).arrayBuffer();
+          harness.deliver({ kind: "packed" }, [new DataView(packed)]);
+          harness.deliver({ kind: "ops", seq: 2, now: 10, ops: [["set", 2, { s: "resolved", e: 10 }]] });
+        }""",
+        small(),
+    )
+    expect(front.item("demo.1.2")).to_contain_text("resolved")
+    assert front.sent("snapshot") == []

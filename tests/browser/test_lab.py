@@ -203,6 +203,111 @@ def test_the_end_of_a_run_leaves_what_a_person_has_open(begun: Notebook) -> None
     expect(panel.locator(".rg-code")).to_have_text("{'day': 0, 'rows': 1000}")
 
 
+FRAIL = """%%resonate register
+from resonate.retry_policies import Never
+
+def frail(ctx, day):
+    if day == 2 and not mended:
+        raise ValueError(f"no rows for day {day}")
+    return day
+
+def total(ctx, days):
+    got = []
+    for day in range(days):
+        got.append((yield ctx.run(frail, day).options(retry_policy=Never())))
+    return sum(got)
+"""
+
+
+def test_the_end_of_a_run_leaves_its_picture_as_wide_as_it_was(lab: Lab, open_notebook: Opener) -> None:
+    """However much there is to say of a call: the view that moves into the new output takes the room that is there."""
+    ask = "%%resonate register\ndef ask(ctx, texts):\n    return (yield (yield ctx.promise(id=f'{ctx.id}.ok')))"
+    lab.write("wide.ipynb", LOAD, ask, f"run = %resonate run wide.1 ask {['word'] * 40!r}")
+    notebook = open_notebook("wide.ipynb")
+    notebook.run(0, 1, 2)
+    notebook.expect_state(2, "waiting for you")
+    before = notebook.graph(2).bounding_box()
+    notebook.answer(2, "wide.1.ok", "True")
+    expect(notebook.output(2).locator(".rg-shelter")).to_have_count(1)
+    after = notebook.graph(2).bounding_box()
+    assert before is not None
+    assert after is not None
+    assert (after["x"], after["width"]) == pytest.approx((before["x"], before["width"]), abs=1)
+
+
+def test_a_failed_run_is_retried_from_its_picture(lab: Lab, open_notebook: Opener) -> None:
+    """Retry starts the run that `%resonate retry` would, with what had a value taken over; both pictures lead to each other."""
+    attempt = "run = %resonate run weak.1 total days=4"
+    lab.write("retry.ipynb", LOAD, "mended = False", FRAIL, attempt, "mended = True", "%resonate attach weak.1")
+    notebook = open_notebook("retry.ipynb")
+    notebook.run(0, 1, 2, 3)
+    notebook.expect_state(3, "rejected")
+    notebook.run(4, 5)
+    notebook.graph(3).get_by_role("button", name="Retry", exact=True).dblclick()
+    expect(notebook.graph(3).locator(".rg-run")).to_have_text("weak.1-2")
+    notebook.expect_state(3, "resolved")
+    expect(notebook.graph(3)).to_contain_text("weak.1-2 takes over 2 steps of weak.1.")
+    expect(notebook.item(3, "weak.1-2.1")).to_have_attribute("aria-label", "frail(day=0), recovered, not run again")
+    notebook.graph(5).get_by_role("button", name="retried as weak.1-2").click()
+    expect(notebook.graph(5).locator(".rg-run")).to_have_text("weak.1-2")
+    notebook.graph(3).get_by_role("button", name="retry of weak.1").click()
+    expect(notebook.graph(3).locator(".rg-run")).to_have_text("weak.1")
+    notebook.item(3, "weak.1.2").click()
+    notebook.graph(3).get_by_role("button", name="Run again from here").click()
+    expect(notebook.graph(3).locator(".rg-run")).to_have_text("weak.1-3")
+    notebook.expect_state(3, "resolved")
+    expect(notebook.item(3, "weak.1-3.2")).to_have_attribute("aria-label", "frail(day=1), resolved")
+
+
+def test_a_restarted_kernel_leaves_a_picture_that_says_so(begun: Notebook) -> None:
+    """In mid-run the kernel is restarted: the picture stays, is marked as old and names what became of the run."""
+    begun.restart_kernel()
+    expect(begun.graph(2).get_by_text("The kernel was stopped or restarted.", exact=True)).to_be_visible()
+    expect(begun.graph(2)).to_contain_text("It was in memory and has gone with the kernel.")
+    expect(begun.graph(2).get_by_role("button", name="Cancel…")).to_be_hidden()
+    begun.wait_until_idle()  # a kernel that is still on its way cannot be shut down
+
+
+@pytest.mark.parametrize("begun", [["run.result(timeout=60)"]], indirect=True)
+def test_an_interrupt_while_waiting_leaves_the_picture_live(begun: Notebook) -> None:
+    """The stop button ends the waiting cell and not the run, whose picture goes on."""
+    begun.start(4)
+    begun.page.wait_for_function("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'busy'")
+    begun.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.interrupt()")
+    expect(begun.output(4)).to_contain_text("Detached: demo.1 goes on.")
+    begun.wait_for_end(4)
+    begun.run(3)
+    begun.expect_state(2, "waiting for you")
+
+
+AWAIT = "import asyncio\nfor _ in range(600):\n    if run.done(): break\n    await asyncio.sleep(0.05)\nrun.done()"
+
+
+@pytest.mark.parametrize("begun", [[AWAIT]], indirect=True)
+def test_a_button_works_while_a_cell_awaits(begun: Notebook) -> None:
+    """A cell that awaits holds the kernel for a page's messages or does not, as ipykernel is made; either way the answer arrives."""
+    begun.run(3)
+    begun.expect_state(2, "waiting for you")
+    begun.start(4)
+    said = begun.answer(2, "demo.1.approve", "fine")
+    heard = begun.graph(2).locator(".rg-head .rg-pill", has_text="resolved")
+    expect(said.filter(has_text="Queued").or_(heard)).to_be_visible()
+    begun.expect_state(2, "resolved", timeout_ms=40_000)
+    begun.wait_for_end(4, 40_000)
+
+
+@pytest.mark.parametrize("begun", [["other = %resonate run demo.2 pipeline days=2"]], indirect=True)
+def test_two_runs_in_two_cells_are_two_pictures(begun: Notebook) -> None:
+    """Each shows its own calls, and a value given to one leaves the other as it is."""
+    begun.run(4, 3)
+    for cell in (2, 4):
+        begun.expect_state(cell, "waiting for you")
+    begun.answer(4, "demo.2.approve", "1")
+    begun.expect_state(4, "resolved")
+    begun.expect_state(2, "waiting for you")
+    expect(begun.graph(4).locator("[data-id^='demo.1']")).to_have_count(0)
+
+
 MANY = """%%resonate register
 def count(ctx, words):
     gate.wait(60)

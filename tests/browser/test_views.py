@@ -393,9 +393,7 @@ def test_ten_thousand_rows_keep_the_document_small_in_both_views(front: Front) -
 
 MEASURE = """async ([mixed, first]) => {
     const frame = () => new Promise(done => requestAnimationFrame(done));
-    let longest = 0, scripted = [];
-    const watch = new PerformanceObserver(list => { for (const entry of list.getEntries()) longest = Math.max(longest, entry.duration); });
-    watch.observe({ entryTypes: ["longtask"] });
+    let scripted = [];
     const ask = window.requestAnimationFrame.bind(window);
     let spent = 0;
     window.requestAnimationFrame = draw => ask(at => { const began = performance.now(); draw(at); spent += performance.now() - began; });
@@ -415,14 +413,14 @@ MEASURE = """async ([mixed, first]) => {
     }
     window.requestAnimationFrame = ask;
     const sorted = scripted.slice(4).sort((a, b) => a - b);
-    return { median: sorted[sorted.length >> 1], worst: sorted.at(-1), longest };
+    return { median: sorted[sorted.length >> 1], worst: sorted.at(-1) };
 }"""
 
 
 @pytest.mark.parametrize("shape", ["stacks", "flat"])
 @pytest.mark.parametrize("tab", ["Tree", "Timeline", "Table"])
 def test_a_batch_of_500_changes_among_5000_calls_fits_into_a_frame(front: Front, tab: str, shape: str) -> None:
-    """Taking in and drawing 500 changes takes less than a frame of scripting, and no task is long."""
+    """Taking in and drawing 500 changes takes less than a frame of scripting."""
     if shape == "stacks":
         parents = [node(i, 0, f"region{i}") for i in range(1, 13)]
         calls = [node(i, 1 + i % 12, "clean", "pending", t=i, b=None, a=[["day", str(i)]]) for i in range(13, 5000)]
@@ -435,8 +433,7 @@ def test_a_batch_of_500_changes_among_5000_calls_fits_into_a_frame(front: Front,
     # Others may be using the machine: the best of three rounds is what the code costs.
     rounds = [front.page.evaluate(MEASURE, [shape == "flat", 2 + 24 * at]) for at in range(3)]
     print(f"{tab}, {shape}: {rounds}")
-    assert min(figures["median"] for figures in rounds) < 16
-    assert min(figures["longest"] for figures in rounds) < 100
+    assert min(figures["median"] for figures in rounds) < 16  # how long single tasks take is measured by benchmarks/widget.py
 
 
 def test_reduced_motion_moves_nothing_in_either_view(browser: Browser, origin: str) -> None:

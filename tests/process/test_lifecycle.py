@@ -63,7 +63,7 @@ def test_a_client_that_could_not_start_starts_later(tmp_path: Path, monkeypatch:
             raise StoreUnavailable("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(LocalStore, "_send_what_waits", refuses)
+        patch.setattr(LocalStore, "send_what_waits", refuses)
         for _ in range(3):
             with pytest.raises(StoreUnavailable):
                 client.start()

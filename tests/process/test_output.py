@@ -201,6 +201,15 @@ def both(ctx):
         cell.good("%resonate connect local")
 
 
+def test_a_server_that_goes_away_is_no_news_for_a_cell(cell, caplog):
+    """The status line tells it to whoever asks; nothing is logged into whatever cell is running."""
+    with DevelopmentServer(port=0) as server:
+        begin(cell, f"%resonate connect remote {server.url}")
+        session.current().client._shared.store._line.failed("it is gone", turn=False)
+        assert [record.getMessage() for record in caplog.records if record.name.startswith("resonate")] == []
+        cell.good("%resonate connect local")
+
+
 def test_lines_go_with_their_run(cell, monkeypatch):
     monkeypatch.setattr(live, "FINISHED_RUNS_MAX", 2)
     begin(cell)

@@ -323,3 +323,27 @@ def test_every_state_has_a_word_a_glyph_and_a_place_in_the_order_of_urgency() ->
     ]  # fmt: skip
     assert not LIVE & SETTLED
     assert set(backfill(500).model().counts) == set(STATES)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "shown"),
+    [
+        ("password", "'hunter2'", "•••"),
+        ("db_password", "'hunter2'", "•••"),
+        ("API_KEY", "b'k'", "•••"),
+        ("access-token", "'t'", "•••"),
+        ("token", "None", "None"),
+        ("max_tokens", "512", "512"),
+        ("tokenizer", "'bpe'", "'bpe'"),
+        ("passenger", "'Ada'", "'Ada'"),
+        ("options", "{'user': 'u', 'password': 'hunter2', 'n': 1}", "{'user': 'u', 'password': •••, 'n': 1}"),
+        ("", "Login(user='u', db_secret='hunter2')", "Login(user='u', db_secret=•••)"),
+        ("headers", '{"Authorization": "Bearer hunter2"}', '{"Authorization": •••}'),
+        ("options", "{'password': 'hunter2 and mo…", "{'password': •••"),
+    ],
+)
+def test_what_stands_under_the_name_of_a_secret_is_not_shown(name: str, text: str, shown: str) -> None:
+    """No picture, and so no saved notebook, has a secret argument's value; names that only resemble one hide nothing."""
+    story = Story("r")
+    story.facts.append(PromiseCreated("r", "r", START, None, "run", "connect", ((name, text),), START + 9))
+    assert story.model().nodes[0].arguments == ((name, shown),)

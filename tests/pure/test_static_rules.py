@@ -42,7 +42,7 @@ def test_joined_scripts_are_one_module_in_which_no_name_is_declared_twice() -> N
     """No import and one export are left, the default one; the names at the left edge differ from each other."""
     joined = page.script()
     assert re.findall(r"^(?:import|export).*", joined, re.MULTILINE) == ["export default {"]
-    names = re.findall(r"^(?:const|function|class) (\w+)", joined, re.MULTILINE)
+    names = re.findall(r"^(?:const|(?:async )?function|class) (\w+)", joined, re.MULTILINE)
     assert sorted(names) == sorted(set(names))
 
 

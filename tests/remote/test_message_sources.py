@@ -51,13 +51,23 @@ def worker(server: DevelopmentServer, protocol: str, source: Any, target: str) -
     return client
 
 
+@pytest.mark.parametrize("port", ["url", "message_url"])
 @pytest.mark.parametrize("protocol", ["legacy", "current"])
-def test_a_client_works_with_a_poller_of_its_own(server: DevelopmentServer, protocol: str) -> None:
-    """A `RemoteStore` and a `Poller`, put together by hand, run calls, sleeps and resumptions."""
-    source = Poller(f"fed-{protocol}", "w1", server.message_url)
-    client = worker(server, protocol, source, f"poll://any@fed-{protocol}")
+def test_a_client_works_with_a_poller_of_its_own(server: DevelopmentServer, protocol: str, port: str) -> None:
+    """A `RemoteStore` and a `Poller` of either port, put together by hand, run calls, sleeps and resumptions (D-20)."""
+    group = f"fed-{protocol}-{port}"
+    client = worker(server, protocol, Poller(group, "w1", getattr(server, port)), f"poll://any@{group}")
+    asking = client.options(target=f"poll://any@{group}")
+
+    def answered(number: int) -> int | None:
+        """What a run gives; None where its message came before the stream was open, and so comes again much later."""
+        try:
+            return asking.begin_rpc(f"polled-{protocol}-{port}-{number}", "top", 4).result(2)
+        except TimeoutError:
+            return None
+
     try:
-        assert client.options(target=f"poll://any@fed-{protocol}").begin_rpc(f"polled-{protocol}", "top", 4).result(SOON_S) == 9
+        assert next(filter(None, map(answered, range(int(SOON_S) // 2)))) == 9
     finally:
         client.stop()
 

@@ -1,0 +1,104 @@
+"""What a page may say to the kernel: a closed set of wishes, whose contents are foreign data."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from waiting import when
+
+from resonate import Resonate
+from resonate_notebook import actions
+from resonate_notebook.live import COMMANDS_MAX, Follower, Settings
+
+KNOWN = ["hello", "staying", "snapshot", "detach", "detail", "resolve", "reject", "cancel", "retry", "show"]
+KINDS = [*KNOWN, "__class__", "", None, 7, [], {}]
+TEXTS = ["", "r", "r.1", "r.gate", "../../etc/passwd", "__proto__", "{{7*7}}", "<script>", "\x00", "\ud800", "a\u202eb", "x" * 100_000]
+ODD: list[Any] = [None, True, 0, -1, 1e308, 2**70, [], {}, [[[]]], {"id": {"id": "r"}}, float("inf")]
+
+
+@pytest.fixture
+def held() -> Iterator[tuple[Follower, Any]]:
+    """A follower and a widget of its run `r`, which waits for a person at `r.gate`."""
+    client = Resonate(log_level="CRITICAL")
+    follower = Follower(client, Settings(), detail=actions.detail, answer=actions.answer)
+
+    @client.register
+    def hold(ctx: Any) -> Any:
+        return (yield (yield ctx.promise(id="r.gate")))
+
+    client.begin_run("r", hold)
+    assert when(lambda: (followed := follower.follow("r")) is not None and followed.model.counts["waiting"] == 1)
+    followed = follower.follow("r")
+    assert followed is not None
+    yield follower, follower.widget(followed)
+    follower.close()
+    client.stop()
+
+
+def made_up(chance: random.Random) -> dict[str, Any]:
+    """A message with a kind that there is, or none, and anything in its places."""
+    message: dict[str, Any] = {"kind": chance.choice(KINDS)}
+    for name in chance.sample(["id", "text", "token", "unpacks", "run", "kind"], chance.randint(0, 4)):
+        message[name] = chance.choice([*TEXTS, *ODD])
+    return message
+
+
+def test_a_thousand_made_up_messages_meet_no_error_in_the_kernel(held: tuple[Follower, Any], caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever a page sends, both threads live on, nothing is raised, and an answer is still given."""
+    follower, widget = held
+    sent: list[dict[str, Any]] = []
+    widget.send = lambda content, buffers=None: sent.append(content)
+    chance = random.Random(7)
+    with caplog.at_level(logging.ERROR, logger="resonate_notebook"):
+        for count in range(1_000):
+            widget._handle_custom_msg(chance.choice([made_up(chance), made_up(chance), chance.choice(ODD)]), [])
+            if count % 100 == 0:
+                assert when(lambda: follower._commands.qsize() == 0, within_s=30)
+        widget._handle_custom_msg({"kind": "show", "id": "nothing", "token": "the last"}, [])
+        assert when(lambda: any(each.get("token") == "the last" for each in sent), within_s=30)
+    assert follower.trouble == ""
+    assert caplog.records == []
+    assert all(thread.is_alive() for thread in follower._threads)
+    replies = [each for each in sent if each["kind"] == "reply"]
+    assert all(isinstance(each["text"], str) and len(each["text"]) <= actions.TEXT_LIMIT for each in replies)
+    assert len(replies) > 100
+
+
+def test_a_page_shows_only_runs_that_its_own_leads_to(held: tuple[Follower, Any]) -> None:
+    """`show` names the retry of the run that is shown, or what it retries; any other id is refused and nothing moves."""
+    follower, widget = held
+    followed = widget.about
+    for asked in ("r", "r.gate", "other", "", None):
+        assert actions.answer(follower, followed, {"kind": "show", "id": asked, "token": "t"})["ok"] is False
+    assert widget.about is followed
+
+
+def test_a_page_settles_only_what_its_run_has(held: tuple[Follower, Any]) -> None:
+    """Another run's promise is refused to this picture, and stays as it is."""
+    follower, widget = held
+    follower.client.promises.create(id="elsewhere", timeout=2**50)
+    told = actions.answer(follower, widget.about, {"kind": "resolve", "id": "elsewhere", "text": "1", "token": "t"})
+    assert told["ok"] is False
+    assert follower.client.promises.get("elsewhere").pending
+
+
+def test_messages_beyond_the_bound_are_dropped(held: tuple[Follower, Any]) -> None:
+    """A page that talks faster than the kernel can listen fills no memory."""
+    follower, widget = held
+    with follower.lock:  # `detail` needs it, so that nothing is taken from the queue
+        for _ in range(2 * COMMANDS_MAX):
+            widget._handle_custom_msg({"kind": "detail", "id": "r"}, [])
+        assert follower._commands.qsize() <= COMMANDS_MAX
+
+
+def test_a_token_comes_back_as_text_of_bounded_length(held: tuple[Follower, Any]) -> None:
+    """Whatever a page calls its question, the answer holds no more than a text."""
+    follower, widget = held
+    for token in ODD:
+        assert isinstance(actions.answer(follower, widget.about, {"kind": "show", "token": token})["token"], str)
+    long = actions.answer(follower, widget.about, {"kind": "show", "token": "x" * 10**6})["token"]
+    assert len(long) == actions.TEXT_LIMIT
