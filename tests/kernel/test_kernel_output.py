@@ -105,10 +105,9 @@ def test_with_output_in_cells_everything_goes_where_python_puts_it(page: Page) -
     """Then a step's prints and logs are shown by the running cell, and its warnings."""
     page.run("%resonate config output=cell")
     start_two(page, "e", "f")
-    page.run("go.set()\nfor run in runs: run.result(10)\ntime.sleep(0.3)")
-    shown = page.text()
-    for said in ("out one", "err two", "out two again", "logged one", "[e.1] told one"):
-        assert said in shown  # perhaps on one line: two threads that print to one stream mix
+    page.run("go.set()\nfor run in runs: run.result(10)")
+    said = ("out one", "err two", "out two again", "logged one", "[e.1] told one")
+    page.until(lambda _: all(each in page.text() for each in said))  # perhaps on one line: two threads that print to one stream mix
     page.run("%resonate logs e")
     assert page.text() == "Nothing of e is kept: with `output=cell` prints and logs go into cells.\n"
 

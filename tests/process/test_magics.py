@@ -13,6 +13,7 @@ import time
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
+from waiting import when
 
 import resonate_notebook
 from resonate_notebook import actions, live, magics, runs, session, widget
@@ -478,6 +479,7 @@ def test_a_terminal_redraws_in_place_unless_it_cannot(cell, monkeypatch, environ
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(runs, "LINE_INTERVAL_S", 0.0)
     cell.good("run = %resonate run demo.1 ask")
+    when(lambda: any(node.state == "waiting" for node in cell.shell.user_ns["run"].nodes()))
     threading.Timer(0.5, lambda: resonate_notebook.resolve("demo.1.1", 1)).start()
     terminal = Terminal()
     with monkeypatch.context() as patch:

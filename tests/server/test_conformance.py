@@ -31,6 +31,8 @@ def player() -> ModuleType:
 
 
 REPLAY = player()
+DIFFERS = {"sent-on-connect": "who comes to listen gets at once what waits for its group; the real server sends that up to 15 s later"}
+"""Recordings that are answered otherwise by intent, each with the reason."""
 RECORDINGS = sorted(REPLAY.load([FOLDER / "legacy"]), key=lambda recording: not recording.slow)
 JOBS = 8
 
@@ -68,4 +70,7 @@ def differences(kind: str) -> dict[str, list[str]]:
 def test_the_recorded_exchange(kind: str, name: str) -> None:
     """Each recorded request is answered as the real server answers it, and the same messages come."""
     found = differences(kind)[name]
+    if name in DIFFERS:
+        assert found, "it differs no more: take it from the list"
+        return
     assert not found, "\n".join(found)
