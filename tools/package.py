@@ -5,6 +5,7 @@
 
 In each environment: `resonate` alone, with nothing that only the notebook needs, runs a durable function; then the wheel with its
 dependencies, installed without a compiler, loads as an IPython extension and draws a run. The source distribution builds the same wheel.
+What the wheel installs is listed in dist/LICENCES.txt, each with its licence.
 """
 
 from __future__ import annotations
@@ -38,6 +39,16 @@ rn.register(double)
 run = rn.run("first", "double", 21)
 assert run.result(timeout=10) == 42
 %resonate tree first
+"""
+
+
+LICENCES = """
+from importlib.metadata import distributions
+for each in sorted(distributions(), key=lambda each: each.name.lower()):
+    told = each.metadata
+    named = [line.rpartition(" :: ")[2] for line in told.get_all("Classifier") or () if line.startswith("License :: ")]
+    licence = told.get("License-Expression") or ", ".join(named) or (told.get("License") or "?").splitlines()[0]
+    print(f"{each.name} {each.version}: {licence}")
 """
 
 
@@ -89,6 +100,7 @@ def try_out(wheel: Path, python: str, work: Path) -> None:
     run(alone, "-c", ALONE, cwd=folder)
     whole = environment(python, folder / "whole")
     run(whole, "-m", "pip", "install", "-q", "--only-binary", ":all:", wheel)
+    (DIST / "LICENCES.txt").write_text(run(whole, "-c", LICENCES), encoding="utf-8")
     said = run(whole.with_name("ipython"), "--no-banner", "--simple-prompt", "--HistoryManager.enabled=False", cwd=folder, input=LOADED)
     if "✓ double" not in said and "✓ first" not in said:
         sys.exit(f"the extension did not draw the run:\n{said}")
