@@ -44,6 +44,7 @@ DOCUMENTS = {
     "benchmarks/RELIABILITY.md": "measured/reliability.md",
     "benchmarks/REMOTE.md": "measured/remote.md",
     "benchmarks/RESULTS.md": "measured/results.md",
+    "benchmarks/WIDGET.md": "measured/widget.md",
     **{f"notebooks/{path.name}": f"tutorials/{path.stem}.md" for path in sorted((ROOT / "notebooks").glob("*.ipynb"))},
 }
 """Documents that stand elsewhere in the repository, and the page that each is on the site."""
