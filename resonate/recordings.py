@@ -108,14 +108,13 @@ class Recording:
         """Each promise by where it stands, callers before what they call."""
         known = {record.id: record for record in self.promises}
         below = {parent: [child.id for child in children] for parent, children in self.children.items()}
+        placed: set[str] = set()
         for parent in list(below):  # a call that is not durable has no promise, its own calls have
             child = parent
-            while child not in known and child != self.id:
+            while child not in known and child != self.id and child not in placed:
+                placed.add(child)
                 above = child.rpartition(".")[0] or self.id
-                there = below.setdefault(above, [])
-                if child in there:
-                    break
-                there.append(child)
+                below.setdefault(above, []).append(child)
                 child = above
         found: dict[Place, PromiseRecord] = {}
         todo: list[tuple[Place, str]] = [((), self.id)]

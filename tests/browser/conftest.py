@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fronts import Front, open_front
 from lab import Lab, Notebook
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -85,3 +86,12 @@ def open_notebook(lab: Lab, page: Page) -> Iterator[Callable[..., Notebook]]:
     for notebook in opened:
         notebook.close()
     assert [complaint for notebook in opened for complaint in notebook.complaints] == []
+
+
+@pytest.fixture
+def front(browser: Browser, origin: str) -> Iterator[Front]:
+    """A page with a view of a run; it has nothing to complain of in the end."""
+    made = open_front(browser, origin)
+    yield made
+    made.page.close()
+    assert made.complaints == []

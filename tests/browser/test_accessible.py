@@ -6,28 +6,19 @@ Each view is also photographed into build/widget, narrow and wide, light and dar
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from itertools import pairwise, product
 
 import pytest
 from conftest import CHECKOUT
+from fronts import Front, node, open_front, small
 from playwright.sync_api import Browser, expect
-from test_graph_page import Front, node, small
-from test_views import EVENTFUL_NOW, eventful, open_front, show
+from test_views import EVENTFUL_NOW, eventful, show
 
 PICTURES = CHECKOUT / "build" / "widget"
 VIEWS = ("Graph", "Tree", "Timeline", "Table")
 STYLES = (CHECKOUT / "resonate_notebook" / "static" / "graph.css").read_text(encoding="utf-8")
 GREYS = {"fg2": 0.74, "edge": 0.57}
 """What is mixed of the text's colour and the ground's, by its part of the text's."""
-
-
-@pytest.fixture
-def front(browser: Browser, origin: str) -> Iterator[Front]:
-    made = open_front(browser, origin)
-    yield made
-    made.page.close()
-    assert made.complaints == []
 
 
 @pytest.mark.parametrize("scene", ["panel", "failed", "plain"])

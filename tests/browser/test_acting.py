@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from playwright.sync_api import Browser, expect
-from test_graph_page import Front, node, small
-from test_views import open_front
+from fronts import Front, node, small
+from playwright.sync_api import expect
 
 FAILED = [
     node(0, -1, "pipeline", "rejected", e=99, x="ValueError: no rows"),
@@ -15,14 +12,6 @@ FAILED = [
     node(2, 0, "clean", "rejected", e=98, x="ValueError: no rows", n=3, m=3, h=[10, 20, 30, 50, 60, 98], a=[["day", "7"]]),
     node(3, 2, "fetch", "resolved", e=70),
 ]
-
-
-@pytest.fixture
-def front(browser: Browser, origin: str) -> Iterator[Front]:
-    made = open_front(browser, origin)
-    yield made
-    made.page.close()
-    assert made.complaints == []
 
 
 def button(front: Front, name: str) -> None:

@@ -6,26 +6,17 @@ Where the environment variable RESONATE_TEST_SCREENSHOTS names a folder, the pic
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fronts import HOSTILE, Front, node, small
 from lab import Lab, Notebook
 from playwright.sync_api import Browser, Locator, expect
-from test_graph_page import HOSTILE, Front, node, small
 from test_views import CONTRAST
 
 PICTURES = os.environ.get("RESONATE_TEST_SCREENSHOTS", "")
-
-
-@pytest.fixture
-def front(browser: Browser, origin: str) -> Iterator[Front]:
-    made = Front(browser.new_page(viewport={"width": 1100, "height": 820}), origin)
-    made.mount()
-    yield made
-    made.page.close()
-    assert made.complaints == []
 
 
 def log(front: Front) -> Locator:

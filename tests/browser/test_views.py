@@ -7,31 +7,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fronts import Front, node, open_front, small
 from playwright.sync_api import Browser, Locator, expect
-from test_graph_page import Front, node, small
 
 PICTURES = os.environ.get("RESONATE_TEST_SCREENSHOTS", "")
 MINUTE, HOUR = 60_000, 3_600_000
-
-
-def open_front(browser: Browser, origin: str, width: int = 1100, **options: Any) -> Front:
-    made = Front(browser.new_page(viewport={"width": width, "height": 820}, **options), origin)
-    made.mount()
-    return made
-
-
-@pytest.fixture
-def front(browser: Browser, origin: str) -> Iterator[Front]:
-    made = open_front(browser, origin)
-    yield made
-    made.page.close()
-    assert made.complaints == []
 
 
 def show(front: Front, tab: str) -> None:

@@ -534,11 +534,16 @@ def test_an_interrupt_ends_a_replay(recording: Recording) -> None:
             turns.append(1)
             yield ctx.run(lambda ctx: None).options(durable=False)
 
-    threading.Timer(0.2, lambda: signal.raise_signal(signal.SIGINT)).start()
-    began = time.monotonic()
+    sent: list[float] = []
+
+    def interrupt() -> None:
+        sent.append(time.monotonic())
+        signal.raise_signal(signal.SIGINT)
+
+    threading.Timer(0.2, interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         replay(recording, outer, call_undurable=True)
-    assert time.monotonic() - began < SOON  # it would never end
+    assert time.monotonic() - sent[0] < 2  # some 30 ms, unless others use the machine
     when(lambda: not any(each.name == "resonate-replay" for each in threading.enumerate()))
 
 

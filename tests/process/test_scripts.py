@@ -29,7 +29,7 @@ client = Resonate.local()
 
 @client.register
 def clean(ctx, day):
-    time.sleep(0.2)
+    time.sleep(0.2)  # the work, long enough for the terminal to be drawn in between
     if day == 2 and "fail" in sys.argv:
         raise ValueError("no rows")
     return day
