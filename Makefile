@@ -1,6 +1,6 @@
 # The verbs of this project. Each is a short script in tools/; `make help` lists them.
 # PYTHON=/path/to/python chooses the interpreter, otherwise tools/find-python looks for one.
-.PHONY: help demo lab test check package binder docs sim chaos parity interop bench bench-remote bench-parts clean
+.PHONY: help demo lab test check lock package binder docs sim chaos parity interop bench bench-remote bench-parts clean
 .DEFAULT_GOAL := help
 
 help:  ## list the verbs
@@ -21,6 +21,9 @@ test:  ## run every check and test that this machine can run
 check:  ## lint and type-check only
 	@tools/setup test
 	@.venv/bin/python tools/test.py --only check
+
+lock:  ## write the exact versions that setting up installs; LOCK=--upgrade for the newest that fit
+	@tools/lock $(LOCK)
 
 package:  ## build wheel and source distribution, and try them in new environments
 	@tools/setup demo
