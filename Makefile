@@ -29,7 +29,7 @@ package:  ## build wheel and source distribution, and try them in new environmen
 	@tools/setup demo
 	@.venv/bin/python tools/package.py $(PACKAGE)
 
-binder:  ## try what binder/ says: the image, and the tutorials in its environment; BINDER=--pin renews the versions first
+binder:  ## try what binder/ says: the image, and the tutorials in its environment; BINDER=--badge prints its badge
 	@tools/setup test
 	@.venv/bin/python tools/binder.py $(BINDER)
 

@@ -1,29 +1,33 @@
 """Tries what `binder/` says, without Docker: the image that it asks for, and the tutorials in exactly its environment.
 
-    make binder                    all of it
-    make binder BINDER=--pin       first write the newest versions that fit into binder/requirements.txt
+    make binder                    both
+    make binder BINDER=--badge     only prints the Markdown of a badge that opens the first tutorial there, for the remote `origin`
 
-repo2docker says which image it would build. Then a new environment gets what requirements.txt pins and what postBuild adds, from a clone of
-the last commit, and the tutorials run in it, strict: once as it is, once where Graphviz's `dot` cannot be found.
+repo2docker says which image it would build. Then a new environment gets what postBuild installs, from a clone of the last commit, and the
+tutorials run in it, strict: once as it is, once where Graphviz's `dot` cannot be found.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parent.parent
-PINS = ROOT / "binder" / "requirements.txt"
-HEADING = "# Made by `make binder BINDER=--pin`: what the tutorials ran with. The package itself is added by postBuild.\n"
 WANTED = (
-    "Building conda environment for python=3.12", "apt-get install --yes --no-install-recommends graphviz",
-    'pip install --no-cache-dir -r "binder/requirements.txt"', "RUN ./binder/postBuild",
+    "Building conda environment for python=3.12", "apt-get install --yes --no-install-recommends graphviz", "RUN ./binder/postBuild",
 )  # fmt: skip
+FIRST_TUTORIAL = "notebooks/01-first-run.ipynb"
+PROVIDERS = {"github.com": "gh", "gitlab.com": "gl"}
+"""Hosts of repositories, each with what mybinder.org calls it."""
+REMOTE = re.compile(r"(?:(?:https?|ssh|git)://)?(?:[^@/]*@)?(?P<host>[\w.-]+)(?::\d+)?[:/]/*(?P<path>[\w./~-]+?)(?:\.git)?/*")
+"""An address of a repository, as `https://`, `ssh://` or `git@host:path`. Whoever's name or password stands in it is left out."""
 
 
 def run(*command: str | Path, cwd: Path = ROOT, **environment: str) -> str:
@@ -47,28 +51,30 @@ def environment(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
-def pin(work: Path) -> None:
-    """Write the newest versions that fit."""
-    python = environment(work / "pins")
-    pip(python, "install", f"{ROOT}[lab]")
-    lines = run(python, "-m", "pip", "freeze").splitlines()
-    PINS.write_text(HEADING + "".join(f"{line}\n" for line in lines if not line.startswith("resonate-notebook")), encoding="utf-8")
+def badge() -> str:
+    """The Markdown of a badge for where `origin` is; ends this program where mybinder.org would not find it."""
+    asked = subprocess.run(["git", "remote", "get-url", "origin"], cwd=ROOT, check=False, capture_output=True, text=True)
+    found = REMOTE.fullmatch(asked.stdout.strip())
+    if found is None or found["host"] not in PROVIDERS or "/" not in found["path"]:
+        sys.exit("There is no badge: the remote `origin` is no repository on github.com or gitlab.com. `git remote -v` lists the remotes.")
+    provider = PROVIDERS[found["host"]]
+    path = found["path"] if provider == "gh" else quote(found["path"], safe="")
+    return f"[![Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/{provider}/{path}/HEAD?urlpath=lab/tree/{FIRST_TUTORIAL})"
 
 
 def look_at_image(work: Path, clone: Path) -> None:
-    """What repo2docker would build holds each of the four files' wishes."""
+    """What repo2docker would build holds each of the three files' wishes."""
     python = environment(work / "repo2docker")
     pip(python, "install", "jupyter-repo2docker")
     said = run(python, "-m", "repo2docker", "--no-build", "--debug", clone)
     if missing := [wanted for wanted in WANTED if wanted not in said]:
         sys.exit(f"the image lacks {'; '.join(missing)}:\n{said}")
-    print("  the image: Python 3.12, Graphviz, the pinned requirements, postBuild", flush=True)
+    print("  the image: Python 3.12, Graphviz, postBuild", flush=True)
 
 
 def try_tutorials(work: Path, clone: Path) -> None:
     """Run them, strict, in an environment that holds what the image holds and nothing else."""
     python = environment(work / "image")
-    pip(python, "install", "-r", clone / "binder" / "requirements.txt")
     run(clone / "binder" / "postBuild", cwd=clone, PATH=f"{python.parent}{os.pathsep}{os.environ['PATH']}")
     kernel = work / "jupyter" / "kernels" / "image"
     kernel.mkdir(parents=True)
@@ -90,13 +96,15 @@ def try_tutorials(work: Path, clone: Path) -> None:
 
 
 def main(words: list[str]) -> None:
+    if "--badge" in words:
+        print(badge())
+        return
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        if "--pin" in words:
-            pin(work)
         clone = work / "clone"
         run("git", "clone", "-q", ROOT, clone)
-        shutil.copytree(ROOT / "binder", clone / "binder", dirs_exist_ok=True)  # also what is not committed yet
+        for name in ("binder", "requirements"):
+            shutil.copytree(ROOT / name, clone / name, dirs_exist_ok=True)  # also what is not committed yet
         look_at_image(work, clone)
         try_tutorials(work, clone)
 
