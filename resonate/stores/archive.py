@@ -18,6 +18,7 @@ from resonate.stores.rows import (
     PUT_PROMISE,
     PUT_TASK,
     SCHEMA,
+    Connection,
     promise_of,
     promise_row,
     tag_text,
@@ -108,7 +109,7 @@ class Archive:
 
     def _connected(self, *, is_new: bool = True) -> sqlite3.Connection:
         if self._connection is None:
-            self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+            self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False, factory=Connection)
             self._connection.executescript(f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; {SCHEMA + BRANCHES if is_new else ''}")
             self._seen = self._seen or bytearray(1 << (_FILTER_BITS - 3))
         return self._connection

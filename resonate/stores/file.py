@@ -36,6 +36,7 @@ from resonate.stores.rows import (
     PUT_SCHEDULE,
     PUT_TASK,
     SCHEMA,
+    Connection,
     Damaged,
     callback_of,
     callback_row,
@@ -118,7 +119,7 @@ class PromiseFile:
 
     def _connect(self) -> sqlite3.Connection:
         self._need_room()
-        connection = sqlite3.connect(self.path, timeout=BUSY_SLICE_S, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(self.path, timeout=BUSY_SLICE_S, isolation_level=None, check_same_thread=False, factory=Connection)
         connection.execute("PRAGMA page_size = 1024")  # rows are short, and a commit writes whole pages
         connection.execute(f"PRAGMA synchronous = {'FULL' if self.durability == 'full' else 'NORMAL'}")
         connection.execute("PRAGMA wal_autocheckpoint = 4000")

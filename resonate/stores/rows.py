@@ -7,6 +7,7 @@ of it: a row that was damaged on the disk is noticed before it is believed (`Dam
 from __future__ import annotations
 
 import json
+import sqlite3
 import zlib
 from typing import Any
 
@@ -49,6 +50,13 @@ _SCHEDULE_FIELDS = tuple(ScheduleRecord.__slots__[1:])
 
 Row = tuple[Any, ...]
 _quote = json.encoder.encode_basestring_ascii
+
+
+class Connection(sqlite3.Connection):
+    """One that is closed, and says nothing, when its store is gone: that answers for as long as somebody has it."""
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class Damaged(ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -9,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -266,6 +268,21 @@ def test_what_is_no_file_of_promises_is_refused(tmp_path: Path) -> None:
             SqliteStore(path)
         assert str(path) in str(refused.value)
         assert path.read_bytes() == before
+
+
+def test_a_store_that_nobody_has_is_closed(path: Path) -> None:
+    """A client that was stopped still answers; when nobody has it any more its file is closed, and no warning is given."""
+    gc.collect()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with Resonate.local(path=path) as client:
+            client.register(double).run("r", 1)
+        assert client.promises.get("r").state == "RESOLVED"
+        del client
+        gc.collect()
+    assert not [each for each in said if "database" in str(each.message)]
+    if os.path.isdir("/proc/self/fd"):
+        assert str(path) not in [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
 
 
 def test_a_newer_file_is_refused_and_an_older_one_is_brought_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
