@@ -163,8 +163,14 @@ class Writer:
             if factory is None or factory in FACTORIES.values():
                 pairs = [{"py/tuple": [key, each]} for key, each in self._pairs(value, path, depth)]
                 return {"py/reduce": [*_reduced(name, *given)["py/reduce"], None, None, {"py/tuple": pairs}]}
-        if kind is zoneinfo.ZoneInfo and has_zone(value.key) and zoneinfo.ZoneInfo(value.key) is value:
-            return {"py/reduce": [{"py/function": ZONE}, {"py/tuple": [value.key, 1]}]}
+        if kind is zoneinfo.ZoneInfo and type(value.key) is str:
+            if not has_zone(value.key):
+                raise ValueNotStorable(
+                    f"{path} is the time zone {_short(value.key)}, which this system's own database lacks. "
+                    "Use another name of it, or install it (Debian and Ubuntu: apt install tzdata tzdata-legacy)."
+                )
+            if zoneinfo.ZoneInfo(value.key) is value:
+                return {"py/reduce": [{"py/function": ZONE}, {"py/tuple": [value.key, 1]}]}
         if isinstance(value, tuple) and named_tuple_length(imported(name)) == len(value):
             return {"py/object": name, "py/newargs": {"py/tuple": self._items(value, path, depth)}}
         raise ValueNotStorable(_advice(value, path))

@@ -17,6 +17,7 @@ import types
 import uuid
 import zoneinfo
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -24,6 +25,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from resonate import Resonate
+from resonate.classes import has_zone
 from resonate.encoders import (
     DEFAULT,
     FORMAT_HEADER,
@@ -126,10 +128,11 @@ class Pair(NamedTuple):
 
 # ---- round trips -----------------------------------------------------------------------------------------------------------------
 
+ZONES = sorted(filter(has_zone, zoneinfo.available_timezones()))  # what hypothesis would draw from the package `tzdata` alone is refused
 scalars = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.decimals() | st.dates() | st.timedeltas()
     | st.datetimes(allow_imaginary=False) | st.times() | st.datetimes(timezones=st.just(datetime.UTC))
-    | st.datetimes(timezones=st.timezones(no_cache=False)) | st.sampled_from([*Colour, Level.LOW])
+    | st.datetimes(timezones=st.sampled_from(ZONES).map(zoneinfo.ZoneInfo)) | st.sampled_from([*Colour, Level.LOW])
     | st.integers(-23, 23).map(lambda hours: datetime.timezone(datetime.timedelta(hours=hours)))
     | st.fractions() | st.uuids() | st.ip_addresses() | st.complex_numbers(allow_nan=False) | st.binary().map(bytearray)
     | st.builds(range, st.integers(), st.integers(), st.integers(1)) | st.text("ab/.", max_size=9).map(pathlib.PurePosixPath)
@@ -163,6 +166,17 @@ values = st.recursive(
 def test_what_is_stored_comes_back(value: Any) -> None:
     """Every storable value comes back equal and of the same types, all the way down."""
     assert same(round_trip(value), value)
+
+
+def test_a_zone_that_only_a_package_has_is_refused(tmp_path: Path) -> None:
+    """Reading imports no package, so a zone that the system's own database lacks is refused, with its name and what mends it."""
+    zone = zoneinfo.ZoneInfo(ZONES[0])
+    zoneinfo.reset_tzpath(to=[tmp_path])
+    try:
+        with pytest.raises(ValueNotStorable, match=rf"^\$\.at\.tzinfo is the time zone '{ZONES[0]}', which .* lacks\. .* apt install"):
+            DEFAULT.encode({"at": datetime.datetime(2024, 7, 1, tzinfo=zone)})
+    finally:
+        zoneinfo.reset_tzpath()
 
 
 def invented(chance: random.Random, depth: int = 0) -> Any:
