@@ -11,6 +11,7 @@ the last lines are made. The kernel tests run a second time on the oldest ipyker
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -139,6 +140,7 @@ def close(summary: Summary) -> int:
 def main(arguments: list[str]) -> int:
     summary = Summary()
     only_check = arguments[:2] == ["--only", "check"]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would what the tests interrupt
     os.environ["IPYTHONDIR"] = str(ROOT / "build" / "ipython")  # somebody's own start-up files stay out of the tests
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     run_part(summary, "ruff", [sys.executable, "-m", "ruff", "check", "--output-format=concise", "."])
