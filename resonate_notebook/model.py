@@ -26,7 +26,7 @@ import re
 from collections import deque
 from typing import Any, Final, NamedTuple
 
-from resonate.events import AttemptStarted, Event, PromiseCreated, PromiseSettled, RetryScheduled, RunHalted
+from resonate.events import AttemptStarted, Event, PromiseCreated, PromiseSettled, PromiseShared, RetryScheduled, RunHalted
 
 
 class Look(NamedTuple):
@@ -58,6 +58,8 @@ WIRE_ERROR_LIMIT: Final = 400
 """Characters of an error's text in a message to the front-end."""
 ATTEMPTS_KEPT: Final = 20
 """Attempts of one call, the latest ones, whose times are kept."""
+SHARERS_KEPT: Final = 20
+"""Further calls that wait for one promise, the first ones, that are kept: thousands may share one."""
 
 HIDDEN: Final = "•••"
 """What a picture shows in the place of a secret: a notebook is saved, committed and shown around."""
@@ -68,7 +70,7 @@ _HIDDEN_INSIDE: Final = re.compile(
 )
 
 _FIRST_STATE: Final = {"promise": "waiting", "sleep": "sleeping"}
-_WIRE_FIELDS: Final = ("s", "b", "e", "n", "m", "d", "x", "c", "h")
+_WIRE_FIELDS: Final = ("s", "b", "e", "n", "m", "d", "x", "c", "h", "w")
 
 
 def without_secrets(arguments: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
@@ -89,7 +91,7 @@ class Node:
     __slots__ = (
         "arguments", "attempt", "began_at", "caught", "children", "created_at", "detached", "due_at", "ended_at", "error", "fact",
         "id", "index", "kind", "limit", "name", "newest_child", "open_children", "parent", "progress", "progress_at", "recovered",
-        "sent", "state", "tries", "working",
+        "sent", "shared_by", "state", "tries", "working",
     )  # fmt: skip
 
     def __init__(self, index: int, parent: Node | None, event: PromiseCreated) -> None:
@@ -112,6 +114,7 @@ class Node:
         self.newest_child: Node | None = None
         self.open_children = 0
         self.working = False
+        self.shared_by: list[Node] = []  # Further calls of the run that wait for it.
         self.sent: tuple[Any, ...] = ()
 
     @property
@@ -209,6 +212,9 @@ class RunModel:
     def _take(self, event: Event) -> Node | None:
         if isinstance(event, PromiseCreated):
             return self._create(event)
+        if isinstance(event, PromiseShared):
+            self._share(event, event.by)
+            return None
         if isinstance(event, (AttemptStarted, RetryScheduled, RunHalted, PromiseSettled)):
             node = self._by_id.get(event.id)
             if node is None:
@@ -234,6 +240,8 @@ class RunModel:
             if any(name for name, _ in event.arguments) and not any(name for name, _ in known.arguments):
                 known.arguments = without_secrets(event.arguments)  # met by its record first, which keeps no names
                 self._show(known)
+            if event.parent is not None:
+                self._share(event, event.parent)
             return None
         parent = None
         if event.id != self.run_id:
@@ -259,6 +267,15 @@ class RunModel:
             self._judge_before(parent, node.created_at)
         self._show(node)
         return node
+
+    def _share(self, event: Event, by: str) -> None:
+        """Another call than the one that made the promise waits for it too."""
+        node, caller = self._by_id.get(event.id), self._by_id.get(by)
+        if node is None or caller is None:
+            self._keep_aside(event.id if node is None else by, event)
+        elif caller is not node.parent and node.parent is not None and caller not in node.shared_by and len(node.shared_by) < SHARERS_KEPT:
+            node.shared_by.append(caller)
+            self._show(node)
 
     def _attempt(self, node: Node, event: AttemptStarted | RetryScheduled | RunHalted) -> None:
         if isinstance(event, RunHalted):  # it is tried again, perhaps with mended code
@@ -403,7 +420,7 @@ class RunModel:
         return (
             node.state, ms(node.began_at), ms(node.ended_at), node.attempt or None, node.limit, ms(node.due_at),
             _wire_text(node.error[:WIRE_ERROR_LIMIT]) or None, 1 if node.caught else None,
-            [ms(at) for at in node.tries] if len(node.tries) > 1 else None,
+            [ms(at) for at in node.tries] if len(node.tries) > 1 else None, [caller.index for caller in node.shared_by] or None,
         )  # fmt: skip
 
     def _wire_node(self, node: Node, fields: tuple[Any, ...], *, blanks: bool = False) -> dict[str, Any]:

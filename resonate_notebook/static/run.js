@@ -12,7 +12,7 @@ export class Run {
     this.heard(0); this.clear();
   }
   clear() {
-    Object.assign(this, { byIndex: new Map(), byId: new Map(), order: [], root: null });   // order: parents before their kids
+    Object.assign(this, { byIndex: new Map(), byId: new Map(), order: [], root: null, shares: new Map() });   // order: parents before their kids
     this.summarise();
   }
   heard(nowMs) { this.toldMs = nowMs; this.heardAt = performance.now(); }
@@ -52,7 +52,7 @@ export class Run {
     if (this.byIndex.has(told.i)) return this.setState(this.byIndex.get(told.i), told);
     const parent = this.byIndex.get(told.p) ?? this.root;
     const node = { index: told.i, key: `n${told.i}`, id: String(told.id), name: visible(told.f), kind: told.k, parent,
-      arguments: (told.a ?? []).map(pair => pair.map(text => visible(text))), created: told.t ?? 0, kids: [],
+      arguments: (told.a ?? []).map(pair => pair.map(text => visible(text))), created: told.t ?? 0, kids: [], sharedBy: [],
       state: "pending", error: "", value: null, tries: [] };                // tries: begin, end, begin, end, … of attempts
     this.setState(node, told);
     if (parent) parent.kids.push(node); else this.root = node;
@@ -61,10 +61,18 @@ export class Run {
   setState(node, told) {
     if (told.s !== undefined) node.state = Object.hasOwn(STATES, told.s) ? told.s : "pending";
     if (told.x !== undefined) { node.error = visible(told.x); node.haystack = null; }
+    if (told.w !== undefined) this.share(node, Array.isArray(told.w) ? told.w.map(Number) : []);
     if (told.h !== undefined) node.tries = Array.isArray(told.h) ? told.h.map(Number) : [];
     for (const [short, name] of Object.entries(FIELDS))
       if (told[short] !== undefined) node[name] = told[short] === null ? null : Number(told[short]);
   }
+  /* Further calls that wait for a promise, by index: the kernel may tell of them before it has told them. */
+  share(node, callers) {
+    node.sharedBy = callers;
+    for (const index of callers) this.shares.set(index, (this.shares.get(index) ?? new Set()).add(node));
+  }
+  callersOf(node) { return [node.parent, ...node.sharedBy.map(index => this.byIndex.get(index))].filter(caller => caller); }
+  callsOf(node) { return [...node.kids, ...this.shares.get(node.index) ?? []]; }
   /* Counts of the run and of every subtree, kids before their parents. */
   summarise() {
     Object.assign(this, { counts: noCounts(), working: false });

@@ -34,7 +34,7 @@ WORK_OUT = """messages => {
   const taken = batches.map(batch => run.apply(batch));
   run.summarise();
   const nodes = run.order.map(node => [node.id, node.index, node.parent ? node.parent.index : -1, node.name, node.state, node.error,
-    Boolean(node.caught), node.began ?? null, node.ended ?? null, node.attempt ?? null]);
+    Boolean(node.caught), node.began ?? null, node.ended ?? null, node.attempt ?? null, node.sharedBy]);
   const rest = row => {
     const hot = row.up.stack.filter(node => node.hot).length;
     return hot - (row.up.kids.length - 1);
@@ -69,6 +69,12 @@ def test_edges_are_drawn_alike(modules: Page) -> None:
     """The way from a box to one of its calls is the same path."""
     drawn = modules.evaluate("all => all.map(([x1, y1, x2, y2]) => edgePath(x1, y1, x2, y2))", GOLDEN["edges"])
     assert drawn == [path for *_, path in GOLDEN["edges"]]
+
+
+def test_links_are_drawn_alike(modules: Page) -> None:
+    """The way from a further call that waits to the promise's box is the same path, forwards and backwards, up and down."""
+    read = "all => all.map(places => linkPath(...places.slice(0, 2).map(([x, y, width]) => ({ x, y, width }))))"
+    assert modules.evaluate(read, GOLDEN["links"]) == [path for *_, path in GOLDEN["links"]]
 
 
 def test_a_form_refuses_what_the_kernel_could_only_take_as_text(modules: Page) -> None:
