@@ -244,7 +244,7 @@ class Follower:
             with self.lock:
                 svg = "" if is_text else render_svg(followed.model, time.time(), stable=self.settings.stable)
             picture = f"<pre>{html.escape(bundle['text/plain'])}</pre>" if is_text else svg
-            note = f"<p>{html.escape(why)}</p>" if why else ""
+            note = "".join(f"<p>{html.escape(said)}</p>" for said in (why, followed.model.away) if said)
             bundle |= {"text/html": f"<div>{note}{picture}</div>"} if mode == "html" else {"image/svg+xml": svg}
         return bundle if widget is None else {**widget.view_bundle(), **bundle}
 
@@ -327,6 +327,10 @@ class Follower:
         now_s = time.monotonic()
         with self.lock:
             work = [followed for followed in self.runs.values() if followed.widgets or followed.displays]
+            for followed in work:
+                away = "" if followed.model.settled else self.client.trouble
+                followed.changed |= away != followed.model.away
+                followed.model.away = away
             changed = [followed for followed in work if followed.changed]
             for followed in work:
                 followed.changed = False

@@ -147,6 +147,8 @@ class RunModel:
         self.run_id = run_id
         self.where, self.where_label = where, where_label
         self.busy = False
+        self.away = ""
+        """Why its server cannot be asked just now."""
         self.retried_as = self.retry_of = ""
         """Ids of the runs that were made to retry this one, and that this one is the retry of."""
         self.root: Node | None = None
@@ -179,6 +181,11 @@ class RunModel:
         return next((state for state in ("waiting", "sleeping") if self.counts[state]), "running")
 
     @property
+    def word(self) -> str:
+        """The run's state in words; a run that waits for the code that it began with is stopped."""
+        return "stopped" if self.root is not None and self.root.halted else STATES[self.state].word
+
+    @property
     def settled(self) -> bool:
         """Says whether the run as a whole has its final state."""
         return self.root is not None and self.root.fact in SETTLED
@@ -192,7 +199,7 @@ class RunModel:
         """One sentence: the run's state, how much is settled, and what asks for a look."""
         done = sum(self.counts[state] for state in SETTLED)
         urgent = [f", {self.counts[state]:,} {STATES[state].word}" for state in URGENT if self.counts[state]]
-        return f"{self.run_id} {STATES[self.state].word}, {done:,} of {len(self.nodes):,} settled{''.join(urgent)}"
+        return f"{self.run_id} {self.word}, {done:,} of {len(self.nodes):,} settled{''.join(urgent)}"
 
     # ---- facts in ------------------------------------------------------------------------------------------------------------
 
@@ -413,6 +420,7 @@ class RunModel:
         where = {"kind": self.where, "label": _wire_text(self.where_label)}
         kin = {"retried": _wire_text(self.retried_as), "retryOf": _wire_text(self.retry_of)}
         fields = {"id": _wire_text(self.run_id), "where": where, "started": started, "busy": self.busy}
+        fields["away"] = _wire_text(self.away[:WIRE_ERROR_LIMIT])
         return fields | {name: run_id for name, run_id in kin.items() if run_id}
 
     def _state_fields(self, node: Node) -> tuple[Any, ...]:

@@ -224,7 +224,7 @@ def render_svg(model: RunModel, now_s: float, stable: bool = False) -> str:
 def _head(model: RunModel, now_s: float, *, stable: bool) -> tuple[list[str], float]:
     """Answers the header and the height it takes: pill, id, call, time, place; the bar; and what the bar's colours count."""
     state, root = model.state, model.root
-    word = STATES[state].word
+    word = model.word
     pill = 29 + _sans_px(word, bold=True) + 9
     out = [_rect(12, 10, pill, 24, _mixed(COLOURS[state], 10), radius=12), _icon(19, 14, state, ground=_mixed(COLOURS[state], 10))]
     out.append(_text(41, 26.5, word, COLOURS[state], style="b"))

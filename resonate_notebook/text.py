@@ -229,8 +229,8 @@ def render_text(
 
 def head_lines(model: RunModel, now_s: float, width: int, *, stable: bool, colour: bool) -> list[str]:
     """Answers the lines on top of every view: the run, its state and place, and how many calls are in which state."""
-    root, look = model.root, STATES[model.state]
-    state = f"{look.glyph} {look.word}"
+    root = model.root
+    state = f"{STATES[model.state].glyph} {model.word}"
     took = None if stable else model.elapsed_s(now_s)
     right = cut(visible(model.where_label), width // 3)
     right = right if took is None else f"{duration(took)} · {right}"
@@ -242,6 +242,8 @@ def head_lines(model: RunModel, now_s: float, width: int, *, stable: bool, colou
     space = " " * (width - cells(left) - cells(state) - cells(right) - 2)
     painted = left.replace(run_id, paint(run_id, "bold", colour), 1)
     lines, line = [f"{painted}  {paint(state, model.state, colour)}{space}{right}"], ""
+    if model.away:
+        lines.append(paint(cut(visible(model.away), width), "error", colour))
     for piece in counted({state: model.counts[state] for state in STATES_IN_SUM}):
         if line and cells(line) + 3 + cells(piece) > width:
             lines.append(line)

@@ -23,7 +23,7 @@ export class Run {
     return this.frozen ? this.toldMs : this.toldMs + performance.now() - this.heardAt;
   }
   load(snapshot) {
-    this.clear(); this.seq = snapshot.seq; this.setInfo({ retried: "", retryOf: "", ...snapshot.run });
+    this.clear(); this.seq = snapshot.seq; this.setInfo({ retried: "", retryOf: "", away: "", ...snapshot.run });
     for (const told of snapshot.nodes) this.add(told);
     this.heard(snapshot.run.now);
   }
@@ -40,11 +40,12 @@ export class Run {
     this.heard(message.now);
     return true;
   }
-  setInfo({ id, where, started, retried, retryOf }) {
+  setInfo({ id, where, started, retried, retryOf, away }) {
     if (id !== undefined) this.info.id = visible(id);
     if (retried !== undefined) this.info.retried = String(retried);           // ids of the runs before and after a retry
     if (retryOf !== undefined) this.info.retryOf = String(retryOf);
     if (started !== undefined) this.info.started = started;
+    if (away !== undefined) this.info.away = visible(away);
     const kind = Object.hasOwn(WHERE_SAYS, where?.kind ?? "") ? where.kind : "memory";
     if (where) this.info.where = { kind, label: visible(where.label) };
   }
@@ -93,9 +94,11 @@ export class Run {
   }
   /* The run's own word: running while anything runs or retries, else what it waits for. */
   get state() {
-    if (!this.root || this.settled) return this.root?.state ?? "pending";
+    if (this.root?.state !== "running") return this.root?.state ?? "pending";
     return this.working ? "running" : this.counts.waiting ? "waiting" : this.counts.sleeping ? "sleeping" : this.root.state;
   }
+  /* In words; a run that waits for the code that it began with is stopped. */
+  get word() { return this.root?.state === "retrying" && !this.root.attempt ? "stopped" : STATES[this.state].word; }
   /* How long a node took so far; null when it has not begun, or was not run because its result came from the store. */
   tookMs(node) {
     const began = node.began ?? (node.kind === "promise" || node.kind === "sleep" ? node.created : null);

@@ -335,6 +335,26 @@ def test_silence_is_told_as_silence(front: Front) -> None:
     expect(front.page.get_by_text("No news for")).to_be_hidden()
 
 
+def test_a_server_that_is_away_is_told_and_so_is_that_it_is_back(front: Front) -> None:
+    """The line below the bar says it in the kernel's words, which ends with the trouble, or with the run."""
+    away = "http://127.0.0.1:8001 cannot be asked: connection refused. Runs go on as soon as it answers."
+    front.snapshot(small(), where={"kind": "server", "label": "127.0.0.1:8001"})
+    note = front.page.locator(".rg-note")
+    expect(note).to_be_hidden()
+    front.operations(["run", {"away": away}])
+    expect(note).to_have_text(f"The server does not answer. {away}")
+    front.operations(["run", {"away": ""}])
+    expect(note).to_be_hidden()
+
+
+def test_a_run_that_waits_for_its_code_is_said_to_be_stopped(front: Front) -> None:
+    """Where the code has changed, the head says so, whatever else is at work; it runs when it has its code again."""
+    front.snapshot([node(0, -1, "pipeline", "retrying", x="the code changed"), node(1, 0, "load")])
+    expect(front.page.locator(".rg-pill").first).to_have_text("stopped")
+    front.operations(["set", 0, {"s": "running", "x": None, "n": 1}])
+    expect(front.page.locator(".rg-pill").first).to_have_text("running")
+
+
 def test_elapsed_time_counts_up_between_two_words_of_the_kernel(front: Front) -> None:
     """The page's own clock carries the kernel's last word on, and stops with the run."""
     front.page.clock.install()

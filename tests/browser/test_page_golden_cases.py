@@ -42,7 +42,7 @@ WORK_OUT = """messages => {
   const rows = buildRows(run, new Map(), null).map(row => [row.node ? "call" : row.stack ? "stack" : "more",
     row.node ? row.node.index : row.stack ? [row.name, row.stack.length] : rest(row),
     row.depth, row.state, row.live, row.kids.length, row.last]);
-  return { taken, nodes, state: run.state, settled: run.settled, counts: run.counts, rows };
+  return { taken, nodes, state: run.state, word: run.word, settled: run.settled, counts: run.counts, rows };
 }"""
 
 
@@ -51,7 +51,7 @@ def test_messages_lead_to_the_same_run_and_the_same_rows(modules: Page, case: di
     """Taking in a snapshot and batches, summing and folding answer in the page what they answer in Python."""
     worked_out, expected = modules.evaluate(WORK_OUT, case["messages"]), case["expected"]
     assert all(worked_out["taken"])
-    for part in ("nodes", "state", "settled", "counts"):
+    for part in ("nodes", "state", "word", "settled", "counts"):
         assert worked_out[part] == expected[part], part
     rows = [[kind, sum(about.values()) if kind == "more" else about, *more] for kind, about, *more in expected["rows"]]
     live = [at for at, row in enumerate(rows) if row[0] == "more"]

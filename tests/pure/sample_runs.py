@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from resonate.events import AttemptStarted, Event, FinalState, Kind, PromiseCreated, PromiseSettled, PromiseShared, RetryScheduled
+from resonate.events import (
+    AttemptStarted,
+    Event,
+    FinalState,
+    Kind,
+    PromiseCreated,
+    PromiseSettled,
+    PromiseShared,
+    RetryScheduled,
+    RunHalted,
+)
 from resonate_notebook.model import RunModel
 
 START = 1_750_000_000.0
@@ -39,6 +49,10 @@ class Story:
 
     def shared(self, at: float, id: str, by: str) -> Story:
         self.facts.append(PromiseShared(self.run, id, START + at, by))
+        return self
+
+    def halted(self, at: float, id: str, error: str) -> Story:
+        self.facts.append(RunHalted(self.run, id, START + at, error))
         return self
 
     def ran(self, begin: float, end: float, id: str, name: str, parent: str | None = None, /, **arguments: str) -> Story:

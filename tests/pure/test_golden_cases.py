@@ -78,6 +78,13 @@ def meeting() -> Story:
     return story.shared(3, "gate", "r.1").settled(4, "gate").created(5, "gate", "gate", "r", kind="promise")
 
 
+def stopped() -> Story:
+    """A run that waits for the code that it began with, while a call of it goes on."""
+    return Story("r").created(0, "r", "root").started(0, "r").ran(1, 2, "r.1", "load").created(2, "r.2", "fit").started(2, "r.2").halted(
+        3, "r", "the code changed"
+    )
+
+
 def told(item: layout.Item) -> list[Any]:
     """A folded row: what it is, what it stands for, how deep it is, its state, whether anything in it goes on, its kids."""
     about: Any = item.node.index if item.node is not None else [item.name, len(item.members)] if item.kind == "stack" else item.counts
@@ -105,7 +112,7 @@ def run_case(name: str, story: Story, batches: int) -> dict[str, Any]:
          [caller.index for caller in node.shared_by]]
         for node in model.nodes
     ]  # fmt: skip
-    expected = {"nodes": nodes, "state": model.state, "settled": model.settled, "counts": model.counts,
+    expected = {"nodes": nodes, "state": model.state, "word": model.word, "settled": model.settled, "counts": model.counts,
                 "rows": [told(item) for item in layout.rows(top)]}  # fmt: skip
     return {"name": name, "messages": messages, "expected": expected}
 
@@ -142,7 +149,7 @@ def is_read(text: str) -> bool:
 
 def cases() -> dict[str, Any]:
     stories = {"pipeline": pipeline(), "broken": broken(), "backfill": backfill(130)}
-    stories |= {f"tangle {seed}": tangle(seed) for seed in range(6)} | {"crowd": crowd(), "meeting": meeting()}
+    stories |= {f"tangle {seed}": tangle(seed) for seed in range(6)} | {"crowd": crowd(), "meeting": meeting(), "stopped": stopped()}
     return {
         "runs": [run_case(name, story, 5) for name, story in stories.items()],
         "durations": [[seconds * 1000, duration(seconds), countdown(seconds)] for seconds in SECONDS],
