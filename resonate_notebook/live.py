@@ -273,6 +273,20 @@ class Follower:
             followed.widgets.add(widget)
             widget.about, widget.wants_snapshot, widget.detached = followed, True, False
 
+    def _move(self, widget: GraphWidget[Followed], followed: Followed) -> None:
+        """The widget shows another run from now on, and so does the picture that its displays leave in the end."""
+        self._attach(widget, followed)
+        with self.lock:
+            places = [place for _, place in self._ended if place.widget is widget]
+            self._ended = deque((pair for pair in self._ended if pair[1] not in places), maxlen=FINISHED_RUNS_MAX)
+            for other in self.runs.values():
+                places += [place for place in other.displays if place.widget is widget]
+                other.displays = [place for place in other.displays if place.widget is not widget]
+            for place in places:
+                place.told_at = 0.0
+            followed.displays += places
+            followed.changed = True
+
     def link(self, old_id: str, new_id: str) -> None:
         """The run `new_id` retries `old_id`: the pictures of both lead to each other."""
         old, new = self.follow(old_id), self.follow(new_id)
@@ -406,8 +420,8 @@ class Follower:
                 mode = place.still if ended and view is None else place.mode
                 self._publish(place, self.bundle(followed, mode, view, view=place.view, why="" if ended else place.why))
             finally:
-                if ended:
-                    with self.lock:
+                with self.lock:
+                    if ended and place in followed.displays:  # else it has moved on to another run in the meantime
                         followed.displays.remove(place)
                         self._ended.append((followed, place))
 
@@ -479,7 +493,7 @@ class Follower:
                 self._outbox.append((widget, reply))
                 other = self.follow(reply["run"]) if "run" in reply else None
                 if other is not None:
-                    self._attach(widget, other)
+                    self._move(widget, other)
             case _:
                 LOG.warning("The page sent a message of an unknown kind.")
 
