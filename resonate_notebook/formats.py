@@ -24,7 +24,7 @@ MERMAID_BOXES_MAX: Final = 300
 PAGE_ROWS_MAX: Final = 5_000
 LABEL_WIDTH: Final = 60
 NOTE_WIDTH: Final = 90
-MERMAID_SAFE: Final = frozenset(" _-.,=+×·…✓✗◆⧖↻●☾○⊘")
+MERMAID_SAFE: Final = frozenset(" _-.,=+×·…✓✗◆◷↻●☾○⊘")
 URGENT_FILLS: Final = {"waiting": "#fbeef7", "rejected": "#fdf0ef", "timedout": "#fbf1ea", "retrying": "#fbf4e8"}
 
 

@@ -39,7 +39,7 @@ class Look(NamedTuple):
 STATES: Final = {  # In order of urgency: what asks for a person first, what needs no look last.
     "waiting": Look("waiting for you", "◆"),
     "rejected": Look("rejected", "✗"),
-    "timedout": Look("timed out", "⧖"),
+    "timedout": Look("timed out", "◷"),
     "retrying": Look("retrying", "↻"),
     "running": Look("running", "●"),
     "sleeping": Look("sleeping", "☾"),

@@ -130,6 +130,8 @@ def call_text(node: Node, width: int) -> str:
 
 def said(model: RunModel, node: Node, now_s: float, *, stable: bool) -> list[str]:
     """Answers what is said of a call: the word of its state, then more about it, the last being the most useful."""
+    if node.halted:
+        return ["stopped"]
     left = "" if stable or node.due_at is None else countdown(node.due_at - now_s)
     more: list[str] = []
     match node.state:
@@ -287,7 +289,7 @@ def _row(model: RunModel, item: Item, rails: dict[Item, str], now_s: float, widt
 def _detail(model: RunModel, node: Node, now_s: float, room: int, *, stable: bool) -> str:
     parts = said(model, node, now_s, stable=stable)
     if node.state == "retrying":
-        del parts[1]  # Which attempt failed stands in the line below, before the error.
+        del parts[1:2]  # Which attempt failed stands in the line below, before the error.
     whole = ", ".join(parts)
     return whole if cells(whole) <= room else parts[0]
 

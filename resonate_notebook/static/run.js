@@ -128,6 +128,7 @@ export class Run {
   /* The second line of a box, in parts that can be dropped. */
   line(node) {
     const detail = node.state === "recovered" ? "" : this.detail(node);
+    if (detail === "stopped") return detail;
     const short = node.state === "retrying" ? detail.replace(/^attempt /, "").replace(", next", " · next") : detail;
     return STATES[node.state].word + (short && ` · ${short}`);
   }
