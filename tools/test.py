@@ -5,7 +5,7 @@
     make check                     the linter and the type checker only
 
 Everything runs even when something before it failed, most of it in three lanes at once. pytest writes JUnit files to build/test, from which
-the last lines are made. The kernel tests run a second time on the oldest ipykernel line that we support, in an environment of its own.
+the last lines are made. The kernel tests run again on older lines of ipykernel, each in an environment of its own.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from xml.etree import ElementTree as ET
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / "build" / "test"
-OLD_KERNEL_FOLDER = ".venv-ipykernel6"
-OLD_KERNEL_REQUIREMENT = "ipykernel==6.31.*"
+OTHER_KERNELS = (("ipykernel==6.31.*", "tests/kernel"), ("ipykernel==7.3.*", "tests/kernel/test_kernel.py"))
+"""Older lines of ipykernel that we support, each with an environment of its own, and what is run on them beside the newest."""
 TEST_TIMEOUT_S = 120
 PART_TIMEOUT_S = 1500
 
@@ -91,7 +91,7 @@ def count(summary: Summary, title: str, case: ET.Element) -> None:
 
 
 def run_tests(summary: Summary, extra: list[str]) -> None:
-    """All test folders, the kernel tests a second time on the old ipykernel, and the notebooks as tests: in three lanes at once."""
+    """All test folders, the kernel tests again on older ipykernels, and the notebooks as tests: in three lanes at once."""
     REPORTS.mkdir(parents=True, exist_ok=True)
     for report in REPORTS.glob("*.xml"):
         report.unlink()
@@ -101,11 +101,12 @@ def run_tests(summary: Summary, extra: list[str]) -> None:
 
     def first_lane() -> None:
         run_pytest(summary, "tests of rules", sys.executable, first, extra)
-        setup = ["tools/setup", "kernel-tests", OLD_KERNEL_FOLDER, OLD_KERNEL_REQUIREMENT]
-        run_part(summary, f"setting up {OLD_KERNEL_FOLDER}", setup)
-        python = ROOT / OLD_KERNEL_FOLDER / "bin" / "python"
-        if python.exists():
-            run_pytest(summary, f"kernel tests on {OLD_KERNEL_REQUIREMENT}", str(python), ["tests/kernel"], extra)
+        for requirement, tests in OTHER_KERNELS:
+            folder = f".venv-{requirement.rstrip('.*').replace('==', '')}"
+            run_part(summary, f"setting up {folder}", ["tools/setup", "kernel-tests", folder, requirement])
+            python = ROOT / folder / "bin" / "python"
+            if python.exists():
+                run_pytest(summary, f"kernel tests on {requirement}", str(python), [tests], extra)
 
     def second_lane() -> None:
         run_pytest(summary, "tests of processes", sys.executable, second, extra)
