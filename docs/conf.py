@@ -36,6 +36,7 @@ myst_enable_extensions = ["attrs_inline"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+autodoc_type_aliases = {"Operation": "Operation"}  # the union of all of them fills a page
 autodoc_default_options = {"members": True}
 add_module_names = False
 autodoc_inherit_docstrings = True

@@ -57,6 +57,7 @@ from resonate.events import (
     LeaseLost,
     PromiseCreated,
     PromiseSettled,
+    PromiseShared,
     RetryScheduled,
     RunResumed,
     RunSuspended,
@@ -255,9 +256,12 @@ class Computation:
         if isinstance(command, Promise):
             if node.outstanding:
                 node.outstanding.pop(command.id, None)
-            self._await(node, self._nodes.get(command.id) or self._look_up(command.id))
+            awaited = self._nodes.get(command.id) or self._look_up(command.id)
+            self._observe_shared(node, awaited)
+            self._await(node, awaited)
         else:
             child = self._nodes.get(command.id) or self._begin(node, command)
+            self._observe_shared(node, child)
             if command.gives_value:
                 self._await(node, child)
             else:
@@ -719,6 +723,10 @@ class Computation:
                     self.origin, node.id, at / 1000, parent, command.kind, command.name, command.arguments, node.deadline / 1000
                 )
             )  # fmt: skip
+
+    def _observe_shared(self, caller: Node, node: Node) -> None:
+        if self.observed and node.parent is not caller and node.parent is not None:
+            self._observe(PromiseShared(self.origin, node.id, self.now_ms / 1000, caller.id))
 
     def _observe_settled(self, node: Node, record: PromiseRecord, *, recovered: bool) -> None:
         if self.observed:

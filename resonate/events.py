@@ -36,6 +36,13 @@ class PromiseCreated(Event):
 
 
 @dataclass(slots=True, unsafe_hash=True)
+class PromiseShared(Event):
+    """The call `by` waits for this promise too, which another call of the run has made, by its id or by the `Promise` that it was given."""
+
+    by: str
+
+
+@dataclass(slots=True, unsafe_hash=True)
 class AttemptStarted(Event):
     """The function behind the promise is about to be called. `attempt` counts from 1; `limit` is None where there is none."""
 

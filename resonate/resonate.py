@@ -213,6 +213,12 @@ class Resonate:
         """Where promises live: the kind of place (`memory`) and how it is called."""
         return self._shared.store.where
 
+    @property
+    def trouble(self) -> str:
+        """Why the server cannot be asked just now; "" while it can be, and where there is none."""
+        trouble = cast("RemoteStore", self._shared.store).trouble if _is_far(self._shared.store) else None
+        return "" if trouble is None else trouble.mesg
+
     def reach(self, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
         """Ask the server whether it is there. `StoreUnavailable` says why not; promises in this process or in a file are always there."""
         if _is_far(self._shared.store):

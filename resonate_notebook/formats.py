@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from resonate_notebook.layout import Item, choose, fold, rows
+from resonate_notebook.layout import Item, choose, fold, rows, shared
 from resonate_notebook.lines import Line, clock, speaker
 from resonate_notebook.model import STATES, Node, RunModel
 from resonate_notebook.svg import COLOURS, EDGE, TEXT, render_svg
@@ -24,7 +24,7 @@ MERMAID_BOXES_MAX: Final = 300
 PAGE_ROWS_MAX: Final = 5_000
 LABEL_WIDTH: Final = 60
 NOTE_WIDTH: Final = 90
-MERMAID_SAFE: Final = frozenset(" _-.,=+×·…✓✗◆⧖↻●☾○⊘")
+MERMAID_SAFE: Final = frozenset(" _-.,=+×·…✓✗◆◷↻●☾○⊘")
 URGENT_FILLS: Final = {"waiting": "#fbeef7", "rejected": "#fdf0ef", "timedout": "#fbf1ea", "retrying": "#fbf4e8"}
 
 
@@ -43,13 +43,17 @@ def _lines(model: RunModel, item: Item, now_s: float, *, stable: bool) -> list[s
     return [f"{look.glyph} {call_text(item.node, LABEL_WIDTH)}", " · ".join(below), *([note] if note else [])]
 
 
-def _boxes(model: RunModel, limit: int) -> tuple[list[tuple[int, Item]], list[tuple[int, int]], str]:
-    """(numbered items, arrows between their numbers, what is said of those left out)."""
+Arrows = list[tuple[int, int]]
+
+
+def _boxes(model: RunModel, limit: int) -> tuple[list[tuple[int, Item]], Arrows, Arrows, str]:
+    """(numbered items, arrows between their numbers, those from further calls that wait, what is said of the items left out)."""
     top = fold(model)
     shown, left = ([], []) if top is None else choose(rows(top), limit)
     number = {item: index for index, item in enumerate(shown)}
     arrows = [(number[item.parent], number[item]) for item in shown if item.parent is not None]
-    return [(index, item) for item, index in number.items()], arrows, left_out(left) if left else ""
+    dashed = [(number[caller], number[item]) for caller, item in shared(shown)]
+    return [(index, item) for item, index in number.items()], arrows, dashed, left_out(left) if left else ""
 
 
 # ---- Graphviz ----------------------------------------------------------------------------------------------------------------
@@ -66,7 +70,7 @@ def dot_text(text: str) -> str:
 
 def render_dot(model: RunModel, now_s: float, *, stable: bool = False) -> str:
     """The folded graph for Graphviz: `dot -Tsvg run.dot`."""
-    boxes, arrows, left = _boxes(model, DOT_BOXES_MAX)
+    boxes, arrows, dashed, left = _boxes(model, DOT_BOXES_MAX)
     lines = [
         "digraph run {",
         f'  graph [rankdir=LR, bgcolor="#ffffff", fontname="Helvetica", fontsize=12, labelloc=t, label="{dot_text(model.summary())}"];',
@@ -80,6 +84,7 @@ def render_dot(model: RunModel, now_s: float, *, stable: bool = False) -> str:
         tooltip = dot_text(item.node.id if item.node is not None else item.name)
         lines.append(f'  n{number} [label="{label}", tooltip="{tooltip}", color="{COLOURS[item.state]}"{more}];')
     lines += [f"  n{above} -> n{below};" for above, below in arrows]
+    lines += [f"  n{above} -> n{below} [style=dashed, constraint=false];" for above, below in dashed]
     if left:
         lines.append(f'  left [label="{dot_text(left)}", shape=plaintext, style=""];')
     return "\n".join([*lines, "}"]) + "\n"
@@ -99,13 +104,14 @@ def mermaid_text(text: str) -> str:
 
 def render_mermaid(model: RunModel, now_s: float, *, stable: bool = False) -> str:
     """The folded graph for Mermaid, which GitHub and many editors draw."""
-    boxes, arrows, left = _boxes(model, MERMAID_BOXES_MAX)
+    boxes, arrows, dashed, left = _boxes(model, MERMAID_BOXES_MAX)
     lines = ["flowchart LR"]
     for number, item in boxes:
         label = "<br/>".join(mermaid_text(line) for line in _lines(model, item, now_s, stable=stable))
         opened, closed = ('[["', '"]]') if item.kind == "stack" else ('("', '")')
         lines.append(f"  n{number}{opened}{label}{closed}:::{item.state}")
     lines += [f"  n{above} --> n{below}" for above, below in arrows]
+    lines += [f"  n{above} -.-> n{below}" for above, below in dashed]
     if left:
         lines.append(f'  left["{mermaid_text(left)}"]')
     for state in dict.fromkeys(item.state for _, item in boxes):
@@ -141,6 +147,7 @@ def _json_node(node: Node, values: Mapping[str, str], log: Sequence[Line], *, st
         "arguments": [{"name": _sound(name), "text": _sound(text)} for name, text in node.arguments],
         "value": values.get(node.id), "error": _sound(node.error) or None, "caught": node.caught, "attempts": node.attempt,
         "attempts_limit": node.limit, **({} if stable else {key: _moment(at) for key, at in times.items()}),
+        **({"shared_by": [_sound(caller.id) for caller in node.shared_by]} if node.shared_by else {}),
         **({"log": [_json_line(line, stable=stable) for line in log]} if log else {}),
     }  # fmt: skip
 

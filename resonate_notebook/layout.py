@@ -277,3 +277,21 @@ def edge(parent: Item, child: Item) -> str:
         return f"M{x1:g} {y1:g}H{x2:g}"
     down = f"H{trunk - turn:g}Q{trunk:g} {y1:g} {trunk:g} {y1 + turn:g}V{y2 - turn:g}"
     return f"M{x1:g} {y1:g}{down}Q{trunk:g} {y2:g} {trunk + turn:g} {y2:g}H{x2:g}"
+
+
+def shared(items: Iterable[Item]) -> list[tuple[Item, Item]]:
+    """Answers (caller, call) for each further call that waits for a promise, where both have an item of their own."""
+    by_node = {item.node: item for item in items if item.node is not None}
+    return [(by_node[caller], item) for node, item in by_node.items() for caller in node.shared_by if caller in by_node]
+
+
+def link(caller: Item, item: Item) -> str:
+    """Answers the path from a box to a promise that another box's call has made: beside the trunks, into its nearer side."""
+    x1, y1, y2 = caller.x + caller.width, caller.y + MIDDLE + 6, item.y + MIDDLE + 6
+    ahead = item.x > x1
+    x2 = item.x if ahead else item.x + item.width
+    trunk = (x1 if ahead else max(x1, x2)) + 14
+    turn = min(7.0, abs(y2 - y1) / 2)
+    down, on = (turn if y2 > y1 else -turn), (turn if ahead else -turn)
+    turned = f"Q{trunk:g} {y1:g} {trunk:g} {y1 + down:g}V{y2 - down:g}Q{trunk:g} {y2:g} {trunk + on:g} {y2:g}"
+    return f"M{x1:g} {y1:g}H{trunk - turn:g}{turned}H{x2:g}"

@@ -244,7 +244,7 @@ class Follower:
             with self.lock:
                 svg = "" if is_text else render_svg(followed.model, time.time(), stable=self.settings.stable)
             picture = f"<pre>{html.escape(bundle['text/plain'])}</pre>" if is_text else svg
-            note = f"<p>{html.escape(why)}</p>" if why else ""
+            note = "".join(f"<p>{html.escape(said)}</p>" for said in (why, followed.model.away) if said)
             bundle |= {"text/html": f"<div>{note}{picture}</div>"} if mode == "html" else {"image/svg+xml": svg}
         return bundle if widget is None else {**widget.view_bundle(), **bundle}
 
@@ -272,6 +272,20 @@ class Follower:
                 followed.model.take_operations()  # Nobody has needed them; the snapshot holds them all.
             followed.widgets.add(widget)
             widget.about, widget.wants_snapshot, widget.detached = followed, True, False
+
+    def _move(self, widget: GraphWidget[Followed], followed: Followed) -> None:
+        """The widget shows another run from now on, and so does the picture that its displays leave in the end."""
+        self._attach(widget, followed)
+        with self.lock:
+            places = [place for _, place in self._ended if place.widget is widget]
+            self._ended = deque((pair for pair in self._ended if pair[1] not in places), maxlen=FINISHED_RUNS_MAX)
+            for other in self.runs.values():
+                places += [place for place in other.displays if place.widget is widget]
+                other.displays = [place for place in other.displays if place.widget is not widget]
+            for place in places:
+                place.told_at = 0.0
+            followed.displays += places
+            followed.changed = True
 
     def link(self, old_id: str, new_id: str) -> None:
         """The run `new_id` retries `old_id`: the pictures of both lead to each other."""
@@ -327,6 +341,10 @@ class Follower:
         now_s = time.monotonic()
         with self.lock:
             work = [followed for followed in self.runs.values() if followed.widgets or followed.displays]
+            for followed in work:
+                away = "" if followed.model.settled else self.client.trouble
+                followed.changed |= away != followed.model.away
+                followed.model.away = away
             changed = [followed for followed in work if followed.changed]
             for followed in work:
                 followed.changed = False
@@ -402,8 +420,8 @@ class Follower:
                 mode = place.still if ended and view is None else place.mode
                 self._publish(place, self.bundle(followed, mode, view, view=place.view, why="" if ended else place.why))
             finally:
-                if ended:
-                    with self.lock:
+                with self.lock:
+                    if ended and place in followed.displays:  # else it has moved on to another run in the meantime
                         followed.displays.remove(place)
                         self._ended.append((followed, place))
 
@@ -475,7 +493,7 @@ class Follower:
                 self._outbox.append((widget, reply))
                 other = self.follow(reply["run"]) if "run" in reply else None
                 if other is not None:
-                    self._attach(widget, other)
+                    self._move(widget, other)
             case _:
                 LOG.warning("The page sent a message of an unknown kind.")
 

@@ -199,7 +199,7 @@ def overview() -> str:
 def help_text(verb: str) -> str:
     """All about one verb."""
     known = VERBS[verb]
-    options = [f"  {name:<14} {text}" for name, text in known.options.items()]
+    options = [f"  {name:<15} {text}" for name, text in known.options.items()]
     python = f"In Python: resonate_notebook.{known.python}"
     width = min(HELP_COLUMNS_MAX, runs.terminal_width())
     texts = [text if text.startswith(" ") else textwrap.fill(text, width) for text in (inspect.getdoc(known.twin) or "").split("\n\n")[1:]]

@@ -26,7 +26,7 @@ import re
 from collections import deque
 from typing import Any, Final, NamedTuple
 
-from resonate.events import AttemptStarted, Event, PromiseCreated, PromiseSettled, RetryScheduled, RunHalted
+from resonate.events import AttemptStarted, Event, PromiseCreated, PromiseSettled, PromiseShared, RetryScheduled, RunHalted
 
 
 class Look(NamedTuple):
@@ -39,7 +39,7 @@ class Look(NamedTuple):
 STATES: Final = {  # In order of urgency: what asks for a person first, what needs no look last.
     "waiting": Look("waiting for you", "◆"),
     "rejected": Look("rejected", "✗"),
-    "timedout": Look("timed out", "⧖"),
+    "timedout": Look("timed out", "◷"),
     "retrying": Look("retrying", "↻"),
     "running": Look("running", "●"),
     "sleeping": Look("sleeping", "☾"),
@@ -58,6 +58,8 @@ WIRE_ERROR_LIMIT: Final = 400
 """Characters of an error's text in a message to the front-end."""
 ATTEMPTS_KEPT: Final = 20
 """Attempts of one call, the latest ones, whose times are kept."""
+SHARERS_KEPT: Final = 20
+"""Further calls that wait for one promise, the first ones, that are kept: thousands may share one."""
 
 HIDDEN: Final = "•••"
 """What a picture shows in the place of a secret: a notebook is saved, committed and shown around."""
@@ -68,7 +70,7 @@ _HIDDEN_INSIDE: Final = re.compile(
 )
 
 _FIRST_STATE: Final = {"promise": "waiting", "sleep": "sleeping"}
-_WIRE_FIELDS: Final = ("s", "b", "e", "n", "m", "d", "x", "c", "h")
+_WIRE_FIELDS: Final = ("s", "b", "e", "n", "m", "d", "x", "c", "h", "w")
 
 
 def without_secrets(arguments: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
@@ -89,7 +91,7 @@ class Node:
     __slots__ = (
         "arguments", "attempt", "began_at", "caught", "children", "created_at", "detached", "due_at", "ended_at", "error", "fact",
         "id", "index", "kind", "limit", "name", "newest_child", "open_children", "parent", "progress", "progress_at", "recovered",
-        "sent", "state", "tries", "working",
+        "sent", "shared_by", "state", "tries", "working",
     )  # fmt: skip
 
     def __init__(self, index: int, parent: Node | None, event: PromiseCreated) -> None:
@@ -112,6 +114,7 @@ class Node:
         self.newest_child: Node | None = None
         self.open_children = 0
         self.working = False
+        self.shared_by: list[Node] = []  # Further calls of the run that wait for it.
         self.sent: tuple[Any, ...] = ()
 
     @property
@@ -144,6 +147,8 @@ class RunModel:
         self.run_id = run_id
         self.where, self.where_label = where, where_label
         self.busy = False
+        self.away = ""
+        """Why its server cannot be asked just now."""
         self.retried_as = self.retry_of = ""
         """Ids of the runs that were made to retry this one, and that this one is the retry of."""
         self.root: Node | None = None
@@ -176,6 +181,11 @@ class RunModel:
         return next((state for state in ("waiting", "sleeping") if self.counts[state]), "running")
 
     @property
+    def word(self) -> str:
+        """The run's state in words; a run that waits for the code that it began with is stopped."""
+        return "stopped" if self.root is not None and self.root.halted else STATES[self.state].word
+
+    @property
     def settled(self) -> bool:
         """Says whether the run as a whole has its final state."""
         return self.root is not None and self.root.fact in SETTLED
@@ -189,7 +199,7 @@ class RunModel:
         """One sentence: the run's state, how much is settled, and what asks for a look."""
         done = sum(self.counts[state] for state in SETTLED)
         urgent = [f", {self.counts[state]:,} {STATES[state].word}" for state in URGENT if self.counts[state]]
-        return f"{self.run_id} {STATES[self.state].word}, {done:,} of {len(self.nodes):,} settled{''.join(urgent)}"
+        return f"{self.run_id} {self.word}, {done:,} of {len(self.nodes):,} settled{''.join(urgent)}"
 
     # ---- facts in ------------------------------------------------------------------------------------------------------------
 
@@ -209,6 +219,9 @@ class RunModel:
     def _take(self, event: Event) -> Node | None:
         if isinstance(event, PromiseCreated):
             return self._create(event)
+        if isinstance(event, PromiseShared):
+            self._share(event, event.by)
+            return None
         if isinstance(event, (AttemptStarted, RetryScheduled, RunHalted, PromiseSettled)):
             node = self._by_id.get(event.id)
             if node is None:
@@ -234,6 +247,8 @@ class RunModel:
             if any(name for name, _ in event.arguments) and not any(name for name, _ in known.arguments):
                 known.arguments = without_secrets(event.arguments)  # met by its record first, which keeps no names
                 self._show(known)
+            if event.parent is not None:
+                self._share(event, event.parent)
             return None
         parent = None
         if event.id != self.run_id:
@@ -259,6 +274,15 @@ class RunModel:
             self._judge_before(parent, node.created_at)
         self._show(node)
         return node
+
+    def _share(self, event: Event, by: str) -> None:
+        """Another call than the one that made the promise waits for it too."""
+        node, caller = self._by_id.get(event.id), self._by_id.get(by)
+        if node is None or caller is None:
+            self._keep_aside(event.id if node is None else by, event)
+        elif caller is not node.parent and node.parent is not None and caller not in node.shared_by and len(node.shared_by) < SHARERS_KEPT:
+            node.shared_by.append(caller)
+            self._show(node)
 
     def _attempt(self, node: Node, event: AttemptStarted | RetryScheduled | RunHalted) -> None:
         if isinstance(event, RunHalted):  # it is tried again, perhaps with mended code
@@ -396,6 +420,7 @@ class RunModel:
         where = {"kind": self.where, "label": _wire_text(self.where_label)}
         kin = {"retried": _wire_text(self.retried_as), "retryOf": _wire_text(self.retry_of)}
         fields = {"id": _wire_text(self.run_id), "where": where, "started": started, "busy": self.busy}
+        fields["away"] = _wire_text(self.away[:WIRE_ERROR_LIMIT])
         return fields | {name: run_id for name, run_id in kin.items() if run_id}
 
     def _state_fields(self, node: Node) -> tuple[Any, ...]:
@@ -403,7 +428,7 @@ class RunModel:
         return (
             node.state, ms(node.began_at), ms(node.ended_at), node.attempt or None, node.limit, ms(node.due_at),
             _wire_text(node.error[:WIRE_ERROR_LIMIT]) or None, 1 if node.caught else None,
-            [ms(at) for at in node.tries] if len(node.tries) > 1 else None,
+            [ms(at) for at in node.tries] if len(node.tries) > 1 else None, [caller.index for caller in node.shared_by] or None,
         )  # fmt: skip
 
     def _wire_node(self, node: Node, fields: tuple[Any, ...], *, blanks: bool = False) -> dict[str, Any]:

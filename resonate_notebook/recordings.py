@@ -93,7 +93,7 @@ def code_changed(id: str, error: CodeChanged) -> str:
     """What to say of a run that was stopped because its code has changed: both sides, and what to do."""
     return (
         f"{id} stopped before a wrong value was used: the code changed.\n"
-        f"    At {error.promise_id} this run had called {error.recorded}; the code now calls {error.called}.\n"
+        f"    At {error.promise_id} `{error.recorded}` is recorded; the code now makes `{error.called}`.\n"
         f"    `--new` starts afresh; register the earlier code to go on; `%resonate diff {id}` shows both."
     )
 

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable
 from functools import partial
+from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
 
 from IPython.core.getipython import get_ipython
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from resonate.server import DevelopmentServer
 
 UNFINISHED_SHOWN_MAX: Final = 100
+LAUNCHED_MAX: Final = 10_000
 FRAME_FILE: Final = re.compile(r'^  File "(.+?)"(?=, line \d)', re.MULTILINE)
 WATCHED_MAX: Final = 8
 """Clients of somebody else's whose runs stay live in a notebook; the one that was shown first gives way."""
@@ -49,6 +51,8 @@ class Session:
         self.server: DevelopmentServer | None = None
         """The development server that was started here."""
         self.stopped = False
+        self.launched: dict[str, CodeType] = {}
+        """The code that runs launched here began with, by id."""
         self._is_owner = client is None
         self._begin(open_place(self.connected_to, Registry()).client if client is None else client)
         self.shell = get_ipython()
@@ -76,12 +80,19 @@ class Session:
             self.server = None  # It goes on.
         self.stop()
         self.connected_to, self.server, self.stopped = place, connection.server, False
+        self.launched.clear()
         self._begin(connection.client)
         self.client.start()
         if place.kind == "file":  # what is on a server is everybody's
             for run_id in list(self.client.unfinished())[-UNFINISHED_SHOWN_MAX:]:
                 self.follower.refresh(run_id)  # also one that is at work by now: only the store tells what lies below its ended calls
         return ended
+
+    def note_launch(self, run_id: str, code: CodeType) -> None:
+        """Remember the code that a run has begun with; of thousands the latest are known."""
+        self.launched[run_id] = code
+        if len(self.launched) > LAUNCHED_MAX:
+            del self.launched[next(iter(self.launched))]
 
     def _lines_of(self, context: Context) -> Lines | None:
         """Where the prints and logs of this durable function are kept; None where they go as Python puts them."""

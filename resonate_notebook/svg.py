@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 from typing import Final
 
-from resonate_notebook.layout import BOX_MORE, INDENT_MAX, Item, choose, edge, fits_graph, fold, place, rows
+from resonate_notebook.layout import BOX_MORE, INDENT_MAX, Item, choose, edge, fits_graph, fold, link, place, rows, shared
 from resonate_notebook.model import LIVE, STATES, URGENT, RunModel
 from resonate_notebook.text import (
     STATES_IN_SUM,
@@ -224,7 +224,7 @@ def render_svg(model: RunModel, now_s: float, stable: bool = False) -> str:
 def _head(model: RunModel, now_s: float, *, stable: bool) -> tuple[list[str], float]:
     """Answers the header and the height it takes: pill, id, call, time, place; the bar; and what the bar's colours count."""
     state, root = model.state, model.root
-    word = STATES[state].word
+    word = model.word
     pill = 29 + _sans_px(word, bold=True) + 9
     out = [_rect(12, 10, pill, 24, _mixed(COLOURS[state], 10), radius=12), _icon(19, 14, state, ground=_mixed(COLOURS[state], 10))]
     out.append(_text(41, 26.5, word, COLOURS[state], style="b"))
@@ -323,6 +323,8 @@ def _graph(model: RunModel, items: list[Item], top: float, now_s: float, *, stab
         for child in item.children:
             (live if child.live else grey).append(edge(item, child))
     out = _lines(grey, live)
+    if links := [link(caller, item) for caller, item in shared(items)]:
+        out.append(f'<path d="{"".join(links)}" fill="none" stroke="{EDGE}" stroke-width="1.25" stroke-dasharray="3 3"/>')
     for item in items:
         out += _box(model, item, took(item), now_s, stable=stable)
     return out, height + 34

@@ -130,6 +130,8 @@ def call_text(node: Node, width: int) -> str:
 
 def said(model: RunModel, node: Node, now_s: float, *, stable: bool) -> list[str]:
     """Answers what is said of a call: the word of its state, then more about it, the last being the most useful."""
+    if node.halted:
+        return ["stopped"]
     left = "" if stable or node.due_at is None else countdown(node.due_at - now_s)
     more: list[str] = []
     match node.state:
@@ -229,8 +231,8 @@ def render_text(
 
 def head_lines(model: RunModel, now_s: float, width: int, *, stable: bool, colour: bool) -> list[str]:
     """Answers the lines on top of every view: the run, its state and place, and how many calls are in which state."""
-    root, look = model.root, STATES[model.state]
-    state = f"{look.glyph} {look.word}"
+    root = model.root
+    state = f"{STATES[model.state].glyph} {model.word}"
     took = None if stable else model.elapsed_s(now_s)
     right = cut(visible(model.where_label), width // 3)
     right = right if took is None else f"{duration(took)} · {right}"
@@ -242,6 +244,8 @@ def head_lines(model: RunModel, now_s: float, width: int, *, stable: bool, colou
     space = " " * (width - cells(left) - cells(state) - cells(right) - 2)
     painted = left.replace(run_id, paint(run_id, "bold", colour), 1)
     lines, line = [f"{painted}  {paint(state, model.state, colour)}{space}{right}"], ""
+    if model.away:
+        lines.append(paint(cut(visible(model.away), width), "error", colour))
     for piece in counted({state: model.counts[state] for state in STATES_IN_SUM}):
         if line and cells(line) + 3 + cells(piece) > width:
             lines.append(line)
@@ -285,7 +289,7 @@ def _row(model: RunModel, item: Item, rails: dict[Item, str], now_s: float, widt
 def _detail(model: RunModel, node: Node, now_s: float, room: int, *, stable: bool) -> str:
     parts = said(model, node, now_s, stable=stable)
     if node.state == "retrying":
-        del parts[1]  # Which attempt failed stands in the line below, before the error.
+        del parts[1:2]  # Which attempt failed stands in the line below, before the error.
     whole = ", ".join(parts)
     return whole if cells(whole) <= room else parts[0]
 

@@ -427,7 +427,12 @@ def launch(
         handle = client.options(version=found).begin_run(run_id, name, *args, **kwargs)
     except TypeError as error:  # An argument that cannot be stored; the text names the path to it.
         raise Mistake(f"{error}", "arguments") from error
-    return Run(session, run_id, handle), "" if existing is None else _existing_text(session, existing)
+    if existing is None:
+        session.note_launch(run_id, raw.__code__)
+        return Run(session, run_id, handle), ""
+    begun_with = session.launched.get(run_id, raw.__code__)
+    since = f" `{name}` has changed since." if _program(begun_with) != _program(raw.__code__) else ""
+    return Run(session, run_id, handle), _existing_text(session, existing, since)
 
 
 def rpc(id: str, function: str, /, *args: Any, **kwargs: Any) -> Run:
@@ -503,13 +508,16 @@ def _alike(session: Session, stored: Any, given: Any) -> bool:
         return False
 
 
-def _existing_text(session: Session, promise: DurablePromise) -> str:
+def _existing_text(session: Session, promise: DurablePromise, since: str) -> str:
+    new = f" `--new` starts {_free_id(session, promise.id)}." if since or promise.completed else ""
     if promise.pending:
-        return f"{promise.id} is going on already. Nothing was started twice."
+        return f"{promise.id} is going on already, with the code that it began with.{since}{new}" if since else (
+            f"{promise.id} is going on already. Nothing was started twice."
+        )
     when = actions.ago(session.follower, promise.completed_on)
     told, _ = actions.value_text(session.follower, promise, actions.VALUE_LIMIT)
     outcome = f"{actions.ANSWERS[promise.state]}{f', {told}' if told else ''}"
-    return f"{promise.id} finished{when}: {outcome}. Nothing was run again. `--new` starts {_free_id(session, promise.id)}."
+    return f"{promise.id} finished{when}: {outcome}. Nothing was run again.{since}{new}"
 
 
 def _free_id(session: Session, taken: str) -> str:

@@ -4,8 +4,8 @@
     make test TEST="-k cancel"     what pytest selects of it
     make check                     the linter and the type checker only
 
-Everything runs even when something before it failed, most of it in two lanes at once. pytest writes JUnit files to build/test, from which
-the last lines are made. The kernel tests run a second time on the oldest ipykernel line that we support, in an environment of its own.
+Everything runs even when something before it failed, most of it in three lanes at once. pytest writes JUnit files to build/test, from which
+the last lines are made. The kernel tests run again on older lines of ipykernel, each in an environment of its own.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from xml.etree import ElementTree as ET
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / "build" / "test"
-OLD_KERNEL_FOLDER = ".venv-ipykernel6"
+OTHER_KERNELS = (("ipykernel6.31", "tests/kernel"), ("ipykernel7.3", "tests/kernel/test_kernel.py"))
+"""Older lines of ipykernel that we support, each with a lock and an environment of its own, and what is run on them beside the newest."""
 TEST_TIMEOUT_S = 120
 PART_TIMEOUT_S = 1500
 
 
 FIRST_LANE = ("chaos", "contract", "laws", "linear", "parity", "pure", "security", "sim")
-"""Folders whose tests mostly compute. Those of the others mostly wait for processes, so both go on at once; the browser's come last."""
+"""Folders whose tests mostly compute. Those of the others mostly wait for processes or a page, so they go on at the same time."""
 
 
 @dataclass
@@ -91,7 +92,7 @@ def count(summary: Summary, title: str, case: ET.Element) -> None:
 
 
 def run_tests(summary: Summary, extra: list[str]) -> None:
-    """All test folders, the kernel tests a second time on the old ipykernel, and the notebooks as tests: in two lanes at once."""
+    """All test folders, the kernel tests again on older ipykernels, and the notebooks as tests: in three lanes at once."""
     REPORTS.mkdir(parents=True, exist_ok=True)
     for report in REPORTS.glob("*.xml"):
         report.unlink()
@@ -101,22 +102,26 @@ def run_tests(summary: Summary, extra: list[str]) -> None:
 
     def first_lane() -> None:
         run_pytest(summary, "tests of rules", sys.executable, first, extra)
-        # Playwright keeps an event loop running in its thread while its browser is open, so it has a process of its own.
-        run_pytest(summary, "browser tests", sys.executable, ["tests/browser"], extra)
+        for lock, tests in OTHER_KERNELS:
+            folder = f".venv-{lock}"
+            run_part(summary, f"setting up {folder}", ["tools/setup", lock, folder])
+            python = ROOT / folder / "bin" / "python"
+            if python.exists():
+                run_pytest(summary, f"kernel tests on {lock}", str(python), [tests], extra)
 
     def second_lane() -> None:
         run_pytest(summary, "tests of processes", sys.executable, second, extra)
-        run_part(summary, f"setting up {OLD_KERNEL_FOLDER}", ["tools/setup", "kernel-tests", OLD_KERNEL_FOLDER])
-        python = ROOT / OLD_KERNEL_FOLDER / "bin" / "python"
-        if python.exists():
-            run_pytest(summary, "kernel tests on ipykernel 6", str(python), ["tests/kernel"], extra)
         # Cells are tests in the order of the page, so the random order of the other tests must not reach them.
         arguments = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=60", "-p", "no:randomly", "notebooks/"]
         run_pytest(summary, "notebooks, strict", sys.executable, arguments, extra)
 
-    print("\n== The tests run in two lanes at once; each part is shown when it has ended.", flush=True)
-    with ThreadPoolExecutor(2) as lanes:
-        for lane in [lanes.submit(first_lane), lanes.submit(second_lane)]:
+    def third_lane() -> None:
+        # Playwright keeps an event loop running in its thread while its browser is open, so it has a process of its own.
+        run_pytest(summary, "browser tests", sys.executable, ["tests/browser"], extra)
+
+    print("\n== The tests run in three lanes at once; each part is shown when it has ended.", flush=True)
+    with ThreadPoolExecutor(3) as lanes:
+        for lane in [lanes.submit(first_lane), lanes.submit(second_lane), lanes.submit(third_lane)]:
             lane.result()
 
 

@@ -22,9 +22,6 @@ class PushListener:
     `start` raises OSError when the port cannot be had. Every message is a hint only: what it tells is asked of the server before it is
     believed, so a forged one makes this process look, and nothing more.
 
-        store = RemoteStore(host="http://resonate", port=8001)
-        Resonate(store=store, message_source=PushListener("http://worker-1:9000/messages", bind="0.0.0.0"))
-
     >>> PushListener("http://127.0.0.1:9000/messages").unicast
     'http://127.0.0.1:9000/messages'
     """

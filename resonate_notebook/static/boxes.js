@@ -11,8 +11,8 @@ const COLUMN_GAP = 46, BOX_GAP = 8, LEFT = 16, TOP = 14, SHRINK_TO = 172;
 export class GraphView extends View {
   constructor(widget) {
     super(widget, "graph", "tree", "call graph");
-    Object.assign(this, { grey: draw("path", {}), blue: draw("path", { class: "rg-live" }) });
-    this.pad.append(this.lines = draw("svg", { class: "rg-edges", "aria-hidden": "true" }, this.grey, this.blue));
+    Object.assign(this, { grey: draw("path", {}), blue: draw("path", { class: "rg-live" }), dashed: draw("path", { class: "rg-shared" }) });
+    this.pad.append(this.lines = draw("svg", { class: "rg-edges", "aria-hidden": "true" }, this.grey, this.blue, this.dashed));
     this.scroll.addEventListener("scroll", () => widget.showHints(), { passive: true });
   }
   get contentHeight() { return this.bottom + 28; }
@@ -99,8 +99,24 @@ export class GraphView extends View {
     const paths = ["", ""];
     for (const row of this.rows) for (const kid of row.kids)
       paths[kid.live ? 1 : 0] += edgePath(row.x + row.width, row.y + 21, kid.x, kid.y + (kid.more ? 14 : 21));
-    put(this.grey, { d: paths[0] || "M0 0" }); put(this.blue, { d: paths[1] || "M0 0" });
+    put(this.grey, { d: paths[0] || "M0 0" }); put(this.blue, { d: paths[1] || "M0 0" }); put(this.dashed, { d: this.links() || "M0 0" });
   }
+  /* From further calls that wait for a promise, where both have a box. */
+  links() {
+    const shared = this.rows.filter(row => row.node?.sharedBy.length);
+    if (!shared.length) return "";
+    const byIndex = new Map(this.rows.filter(row => row.node).map(row => [row.node.index, row]));
+    return shared.flatMap(row => row.node.sharedBy.map(index => byIndex.get(index)).filter(caller => caller)
+      .map(caller => linkPath(caller, row))).join("");
+  }
+}
+
+/* Beside the trunks, into the nearer side of the promise's box. */
+export function linkPath(caller, box) {
+  const x1 = caller.x + caller.width, y1 = caller.y + 27, y2 = box.y + 27, ahead = box.x > x1, x2 = ahead ? box.x : box.x + box.width;
+  const trunk = (ahead ? x1 : Math.max(x1, x2)) + 14, turn = Math.min(7, Math.abs(y2 - y1) / 2);
+  const down = y2 > y1 ? turn : -turn, on = ahead ? turn : -turn;
+  return `M${x1} ${y1}H${trunk - turn}Q${trunk} ${y1} ${trunk} ${y1 + down}V${y2 - down}Q${trunk} ${y2} ${trunk + on} ${y2}H${x2}`;
 }
 
 export function edgePath(x1, y1, x2, y2) {

@@ -15,18 +15,20 @@ export function attemptLines({ tries, state, attempt, limit }, nowMs) {
     return make("li", `rg-s-${how}`, icon(how, true), make("span", "", `${first + at} ${ended !== undefined ? "failed" : STATES[how].word}`),
       make("span", "rg-after", duration((ended ?? nowMs) - began)));
   });
-  return [limit ? `Attempts, ${limit} at most` : "Attempts", make("ol", "rg-lines", ...lines)];
+  return [limit ? `Attempts, ${limit} at most` : "Attempts", make("ol", "rg-list", ...lines)];
 }
 
 /* Buttons that lead to the caller and to the calls, the most urgent ones first where there are many. */
-export function callerLines(node, go) {
-  return node.parent ? ["Called by", make("ul", "rg-lines", lineTo(node.parent, go))] : null;
+export function callerLines(run, node, go) {
+  const callers = run.callersOf(node), title = callers.length > 1 ? `Awaited by, ${count(callers.length)}` : "Called by";
+  return callers.length ? [title, make("ul", "rg-list", ...callers.map(caller => lineTo(caller, go)))] : null;
 }
-export function callLines(node, go) {
-  if (!node.kids.length) return null;
-  const most = [...node.kids].sort((a, b) => rank(a.state) - rank(b.state) || a.index - b.index).slice(0, CALLS_SHOWN);
-  const left = node.kids.length - most.length;
-  return [`Calls, ${count(node.kids.length)}`, make("ul", "rg-lines", ...most.sort((a, b) => a.index - b.index).map(kid => lineTo(kid, go)),
+export function callLines(run, node, go) {
+  const calls = run.callsOf(node);
+  if (!calls.length) return null;
+  const most = [...calls].sort((a, b) => rank(a.state) - rank(b.state) || a.index - b.index).slice(0, CALLS_SHOWN);
+  const left = calls.length - most.length;
+  return [`Calls, ${count(calls.length)}`, make("ul", "rg-list", ...most.sort((a, b) => a.index - b.index).map(kid => lineTo(kid, go)),
     left > 0 ? make("li", "", make("span", "rg-quiet", `and ${count(left)} more`)) : null)];
 }
 function lineTo(node, go) {

@@ -193,6 +193,7 @@ class Widget {
   select(id) {
     const closing = id === null && this.selected !== null;
     this.selected = id; this.schedule(true);
+    if (id !== null) this.view?.reveal(this.current);   // the panel takes room that it may have stood in
     if (id !== null && this.coversView) this.panel?.close.focus();
     if (closing) this.focusRow(this.current);
   }

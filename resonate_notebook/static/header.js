@@ -59,7 +59,7 @@ export class Header {
   draw() {
     const { widget, parts } = this, { run } = widget, { root, state } = run, stale = widget.staleMs, { where } = run.info;
     put(this.pill, { class: `rg-pill rg-s-${stale ? "pending" : state}` }); setIcon(parts.glyph, state, true);
-    put(parts.word, { text: STATES[state].word + (stale ? ` ${wholeSeconds(stale)} ago` : "") });
+    put(parts.word, { text: run.word + (stale ? ` ${wholeSeconds(stale)} ago` : "") });
     put(parts.id, { text: run.info.id, title: run.info.id });
     const call = root ? clip(callText(root), 400) : "";
     put(parts.call, { text: call, title: call });
@@ -84,7 +84,7 @@ export class Header {
     // Spoken to those who listen: at most one sentence in five seconds, the last one always.
     if (!run.settled && performance.now() - (this.spokenAt ?? -SAY_MS) < SAY_MS) return;
     this.spokenAt = performance.now();
-    put(this.spoken, { text: `${run.info.id} ${STATES[state].word}, ${countsText(run.counts, BAR_ORDER)}` });
+    put(this.spoken, { text: `${run.info.id} ${run.word}, ${countsText(run.counts, BAR_ORDER)}` });
   }
   /* One part of the bar and one chip per state; those that count nothing are hidden. A chip that is pressed stays while its
    * count is 0, or the filter could not be taken away. */

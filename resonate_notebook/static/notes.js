@@ -6,7 +6,7 @@ import { callText, clip, count, plural, wholeSeconds } from "./formats.js";
 
 /* What to say now, the most pressing alone; null for nothing. */
 export function noteOf(widget) {
-  const { run, staleMs, acting } = widget, { id, where } = run.info;
+  const { run, staleMs, acting } = widget, { id, where, away } = run.info;
   if (widget.cut && !run.settled) return { key: "cut", state: "timedout", strong: "The kernel was stopped or restarted.", buttons: [],
     text: where.kind === "memory" ? `What is shown is how ${id} stood then. It was in memory and has gone with the kernel.`
       : `What is shown is how ${id} stood then. %resonate attach ${id} shows it as it goes on.` };
@@ -14,6 +14,8 @@ export function noteOf(widget) {
     text: "The kernel is busy or gone; the run itself may well go on.",
     buttons: [["Ask again", () => widget.send({ kind: "snapshot" })]] };
   if (acting && (acting.text !== null || !run.settled)) return actingNote(widget, acting);
+  if (where.kind === "server" && away && !run.settled)
+    return { key: "away", state: "timedout", strong: "The server does not answer.", text: away, buttons: [] };
   if (widget.detached) return { key: "detached", state: "pending", strong: "Detached.",
     text: `${id} goes on. %resonate attach ${id} shows it again.`, buttons: [["Follow again", () => widget.hello()]] };
   return run.root && FAILED.has(run.root.state) ? failureNote(widget) : null;

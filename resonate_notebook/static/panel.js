@@ -52,8 +52,8 @@ export class Panel {
     if (isNew(this.pill, node.state)) this.pill.replaceChildren(icon(node.state), STATES[node.state].word);
     put(this.live, { text: COUNTS_DOWN.has(node.state) ? run.detail(node) : run.tookText(node) }); this.drawForm(node);
     put(this.again, { shown: run.settled && node !== run.root });
-    const kids = node.kids.map(kid => kid.state).join();
-    const shown = `${stamp} ${node.caught} ${Boolean(this.unheard)} ${node.parent?.state} ${kids}`;
+    const linked = [...run.callersOf(node), ...run.callsOf(node)].map(other => `${other.index}${other.state}`).join();
+    const shown = `${stamp} ${node.caught} ${Boolean(this.unheard)} ${linked}`;
     if (this.drawn === shown && this.drawnFrom === this.told) return;
     Object.assign(this, { drawn: shown, drawnFrom: this.told });
     this.facts.replaceChildren(...this.sections(node)); this.more.replaceChildren(...this.others(node));
@@ -148,7 +148,7 @@ export class Panel {
     const pairs = told?.arguments ?? node.arguments;
     if (pairs.length) out.push(section("Arguments", pairList(pairs)));
     const { run } = this.widget, go = other => this.widget.reveal(other);
-    for (const lines of [attemptLines(node, run.now), callerLines(node, go), callLines(node, go)])
+    for (const lines of [attemptLines(node, run.now), callerLines(run, node, go), callLines(run, node, go)])
       if (lines) out.push(section(...lines));
     return out;
   }

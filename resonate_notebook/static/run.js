@@ -12,7 +12,7 @@ export class Run {
     this.heard(0); this.clear();
   }
   clear() {
-    Object.assign(this, { byIndex: new Map(), byId: new Map(), order: [], root: null });   // order: parents before their kids
+    Object.assign(this, { byIndex: new Map(), byId: new Map(), order: [], root: null, shares: new Map() });   // order: parents before their kids
     this.summarise();
   }
   heard(nowMs) { this.toldMs = nowMs; this.heardAt = performance.now(); }
@@ -23,7 +23,7 @@ export class Run {
     return this.frozen ? this.toldMs : this.toldMs + performance.now() - this.heardAt;
   }
   load(snapshot) {
-    this.clear(); this.seq = snapshot.seq; this.setInfo({ retried: "", retryOf: "", ...snapshot.run });
+    this.clear(); this.seq = snapshot.seq; this.setInfo({ retried: "", retryOf: "", away: "", ...snapshot.run });
     for (const told of snapshot.nodes) this.add(told);
     this.heard(snapshot.run.now);
   }
@@ -40,11 +40,12 @@ export class Run {
     this.heard(message.now);
     return true;
   }
-  setInfo({ id, where, started, retried, retryOf }) {
+  setInfo({ id, where, started, retried, retryOf, away }) {
     if (id !== undefined) this.info.id = visible(id);
     if (retried !== undefined) this.info.retried = String(retried);           // ids of the runs before and after a retry
     if (retryOf !== undefined) this.info.retryOf = String(retryOf);
     if (started !== undefined) this.info.started = started;
+    if (away !== undefined) this.info.away = visible(away);
     const kind = Object.hasOwn(WHERE_SAYS, where?.kind ?? "") ? where.kind : "memory";
     if (where) this.info.where = { kind, label: visible(where.label) };
   }
@@ -52,7 +53,7 @@ export class Run {
     if (this.byIndex.has(told.i)) return this.setState(this.byIndex.get(told.i), told);
     const parent = this.byIndex.get(told.p) ?? this.root;
     const node = { index: told.i, key: `n${told.i}`, id: String(told.id), name: visible(told.f), kind: told.k, parent,
-      arguments: (told.a ?? []).map(pair => pair.map(text => visible(text))), created: told.t ?? 0, kids: [],
+      arguments: (told.a ?? []).map(pair => pair.map(text => visible(text))), created: told.t ?? 0, kids: [], sharedBy: [],
       state: "pending", error: "", value: null, tries: [] };                // tries: begin, end, begin, end, … of attempts
     this.setState(node, told);
     if (parent) parent.kids.push(node); else this.root = node;
@@ -61,10 +62,18 @@ export class Run {
   setState(node, told) {
     if (told.s !== undefined) node.state = Object.hasOwn(STATES, told.s) ? told.s : "pending";
     if (told.x !== undefined) { node.error = visible(told.x); node.haystack = null; }
+    if (told.w !== undefined) this.share(node, Array.isArray(told.w) ? told.w.map(Number) : []);
     if (told.h !== undefined) node.tries = Array.isArray(told.h) ? told.h.map(Number) : [];
     for (const [short, name] of Object.entries(FIELDS))
       if (told[short] !== undefined) node[name] = told[short] === null ? null : Number(told[short]);
   }
+  /* Further calls that wait for a promise, by index: the kernel may tell of them before it has told them. */
+  share(node, callers) {
+    node.sharedBy = callers;
+    for (const index of callers) this.shares.set(index, (this.shares.get(index) ?? new Set()).add(node));
+  }
+  callersOf(node) { return [node.parent, ...node.sharedBy.map(index => this.byIndex.get(index))].filter(caller => caller); }
+  callsOf(node) { return [...node.kids, ...this.shares.get(node.index) ?? []]; }
   /* Counts of the run and of every subtree, kids before their parents. */
   summarise() {
     Object.assign(this, { counts: noCounts(), working: false });
@@ -85,9 +94,11 @@ export class Run {
   }
   /* The run's own word: running while anything runs or retries, else what it waits for. */
   get state() {
-    if (!this.root || this.settled) return this.root?.state ?? "pending";
+    if (this.root?.state !== "running") return this.root?.state ?? "pending";
     return this.working ? "running" : this.counts.waiting ? "waiting" : this.counts.sleeping ? "sleeping" : this.root.state;
   }
+  /* In words; a run that waits for the code that it began with is stopped. */
+  get word() { return this.root?.state === "retrying" && !this.root.attempt ? "stopped" : STATES[this.state].word; }
   /* How long a node took so far; null when it has not begun, or was not run because its result came from the store. */
   tookMs(node) {
     const began = node.began ?? (node.kind === "promise" || node.kind === "sleep" ? node.created : null);
@@ -117,6 +128,7 @@ export class Run {
   /* The second line of a box, in parts that can be dropped. */
   line(node) {
     const detail = node.state === "recovered" ? "" : this.detail(node);
+    if (detail === "stopped") return detail;
     const short = node.state === "retrying" ? detail.replace(/^attempt /, "").replace(", next", " · next") : detail;
     return STATES[node.state].word + (short && ` · ${short}`);
   }

@@ -59,6 +59,15 @@ class Front:
         """Wait until what was delivered is drawn."""
         self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
+    def come_to_rest(self) -> None:
+        """Wait until what was delivered is drawn and nothing fades or moves any more; what turns for ever may turn."""
+        self.settle()
+        self.page.evaluate(
+            """() => Promise.all(document.getAnimations().filter(each => Number.isFinite(each.effect.getComputedTiming().endTime))
+              .map(each => each.finished.catch(() => undefined)))"""
+        )
+        self.settle()
+
 
 def open_front(browser: Browser, origin: str, width: int = 1100, **options: Any) -> Front:
     made = Front(browser.new_page(viewport={"width": width, "height": 820}, **options), origin)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from fronts import HOSTILE, Front, node, small
 from playwright.sync_api import expect
@@ -68,6 +70,35 @@ def test_clicking_a_call_opens_its_panel_and_asks_for_its_detail(front: Front) -
         expect(panel).to_contain_text(text)
     panel.get_by_role("button", name="close details").click()
     expect(panel).to_have_count(0)
+
+
+def test_a_promise_awaited_by_several_leads_to_each_of_them_and_back(front: Front) -> None:
+    """A dashed line joins each further caller in the graph; panels lead from the promise to its callers, and from them to it."""
+    ask = [node(at, 0, "ask", a=[["day", str(at)]]) for at in range(1, 4)]
+    front.snapshot([node(0, -1, "pipeline"), ask[0], node(4, 1, "gate", "waiting", k="promise", w=[2]), *ask[1:]])
+    dashed = front.page.locator(".rg-edges .rg-shared")
+    expect(dashed).to_have_attribute("d", re.compile("^M[^M]+$"))
+    front.operations(["set", 4, {"w": [2, 3]}])
+    expect(dashed).to_have_attribute("d", re.compile("^M[^M]+M[^M]+$"))
+    front.item("demo.1.4").click()
+    panel = front.page.get_by_role("complementary", name="details")
+    expect(panel).to_contain_text("Awaited by, 3")
+    panel.get_by_role("button", name="ask(day=3)").click()
+    expect(panel.get_by_role("heading", name="ask")).to_be_visible()
+    expect(panel).to_contain_text("Calls, 1")
+    panel.get_by_role("button", name="gate").click()
+    expect(panel.get_by_role("heading", name="gate")).to_be_visible()
+
+
+def test_a_call_stays_in_sight_when_its_panel_opens(front: Front) -> None:
+    """The panel takes room at the right: a box that stood there is scrolled into what is left."""
+    front.snapshot([node(0, -1, "pipeline"), *(node(at, at - 1, f"a_rather_long_name_of_a_function_{at}") for at in range(1, 4))])
+    front.item("demo.1.3").click()
+    front.come_to_rest()
+    box, panel = front.item("demo.1.3").bounding_box(), front.page.get_by_role("complementary", name="details").bounding_box()
+    assert box is not None
+    assert panel is not None
+    assert box["x"] + box["width"] <= panel["x"]
 
 
 @pytest.mark.parametrize(("button", "kind", "send"), [("Resolve…", "resolve", "Resolve"), ("Reject…", "reject", "Reject")])
@@ -302,6 +333,26 @@ def test_silence_is_told_as_silence(front: Front) -> None:
     front.deliver({"kind": "tick", "now": 14_000})
     front.page.clock.run_for(100)
     expect(front.page.get_by_text("No news for")).to_be_hidden()
+
+
+def test_a_server_that_is_away_is_told_and_so_is_that_it_is_back(front: Front) -> None:
+    """The line below the bar says it in the kernel's words, which ends with the trouble, or with the run."""
+    away = "http://127.0.0.1:8001 cannot be asked: connection refused. Runs go on as soon as it answers."
+    front.snapshot(small(), where={"kind": "server", "label": "127.0.0.1:8001"})
+    note = front.page.locator(".rg-note")
+    expect(note).to_be_hidden()
+    front.operations(["run", {"away": away}])
+    expect(note).to_have_text(f"The server does not answer. {away}")
+    front.operations(["run", {"away": ""}])
+    expect(note).to_be_hidden()
+
+
+def test_a_run_that_waits_for_its_code_is_said_to_be_stopped(front: Front) -> None:
+    """Where the code has changed, the head says so, whatever else is at work; it runs when it has its code again."""
+    front.snapshot([node(0, -1, "pipeline", "retrying", x="the code changed"), node(1, 0, "load")])
+    expect(front.page.locator(".rg-pill").first).to_have_text("stopped")
+    front.operations(["set", 0, {"s": "running", "x": None, "n": 1}])
+    expect(front.page.locator(".rg-pill").first).to_have_text("running")
 
 
 def test_elapsed_time_counts_up_between_two_words_of_the_kernel(front: Front) -> None:

@@ -257,6 +257,12 @@ def test_a_failed_run_is_retried_from_its_picture(lab: Lab, open_notebook: Opene
     expect(notebook.graph(3).locator(".rg-run")).to_have_text("weak.1-3")
     notebook.expect_state(3, "resolved")
     expect(notebook.item(3, "weak.1-3.2")).to_have_attribute("aria-label", "frail(day=1), resolved")
+    saved = "([cell, id]) => jupyterapp.shell.currentWidget.model.cells.get(cell).outputs.toJSON().some(output => "
+    saved += "output.data?.['text/plain'].startsWith(id + '  '))"
+    for cell, shown in ((3, "weak.1-3"), (5, "weak.1-2")):  # what is saved is what is shown
+        notebook.page.wait_for_function(saved, arg=[cell, shown])
+    expect(notebook.graph(3)).to_be_visible()
+    expect(notebook.graph(3).locator(".rg-run")).to_have_text("weak.1-3")
 
 
 def test_a_restarted_kernel_leaves_a_picture_that_says_so(begun: Notebook) -> None:

@@ -34,7 +34,7 @@ WORK_OUT = """messages => {
   const taken = batches.map(batch => run.apply(batch));
   run.summarise();
   const nodes = run.order.map(node => [node.id, node.index, node.parent ? node.parent.index : -1, node.name, node.state, node.error,
-    Boolean(node.caught), node.began ?? null, node.ended ?? null, node.attempt ?? null]);
+    Boolean(node.caught), node.began ?? null, node.ended ?? null, node.attempt ?? null, node.sharedBy]);
   const rest = row => {
     const hot = row.up.stack.filter(node => node.hot).length;
     return hot - (row.up.kids.length - 1);
@@ -42,7 +42,7 @@ WORK_OUT = """messages => {
   const rows = buildRows(run, new Map(), null).map(row => [row.node ? "call" : row.stack ? "stack" : "more",
     row.node ? row.node.index : row.stack ? [row.name, row.stack.length] : rest(row),
     row.depth, row.state, row.live, row.kids.length, row.last]);
-  return { taken, nodes, state: run.state, settled: run.settled, counts: run.counts, rows };
+  return { taken, nodes, state: run.state, word: run.word, settled: run.settled, counts: run.counts, rows };
 }"""
 
 
@@ -51,7 +51,7 @@ def test_messages_lead_to_the_same_run_and_the_same_rows(modules: Page, case: di
     """Taking in a snapshot and batches, summing and folding answer in the page what they answer in Python."""
     worked_out, expected = modules.evaluate(WORK_OUT, case["messages"]), case["expected"]
     assert all(worked_out["taken"])
-    for part in ("nodes", "state", "settled", "counts"):
+    for part in ("nodes", "state", "word", "settled", "counts"):
         assert worked_out[part] == expected[part], part
     rows = [[kind, sum(about.values()) if kind == "more" else about, *more] for kind, about, *more in expected["rows"]]
     live = [at for at, row in enumerate(rows) if row[0] == "more"]
@@ -69,6 +69,12 @@ def test_edges_are_drawn_alike(modules: Page) -> None:
     """The way from a box to one of its calls is the same path."""
     drawn = modules.evaluate("all => all.map(([x1, y1, x2, y2]) => edgePath(x1, y1, x2, y2))", GOLDEN["edges"])
     assert drawn == [path for *_, path in GOLDEN["edges"]]
+
+
+def test_links_are_drawn_alike(modules: Page) -> None:
+    """The way from a further call that waits to the promise's box is the same path, forwards and backwards, up and down."""
+    read = "all => all.map(places => linkPath(...places.slice(0, 2).map(([x, y, width]) => ({ x, y, width }))))"
+    assert modules.evaluate(read, GOLDEN["links"]) == [path for *_, path in GOLDEN["links"]]
 
 
 def test_a_form_refuses_what_the_kernel_could_only_take_as_text(modules: Page) -> None:

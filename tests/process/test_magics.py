@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import json
+import os
 import signal
 import sys
 import threading
@@ -262,6 +263,40 @@ def test_the_same_call_under_the_same_id_is_the_same_run(cell):
     assert cell("%resonate run demo.1.1 ask").count("^") == len("demo.1.1")
     cell.good("%resonate run q ask")
     assert cell.good("q = %resonate run q ask") == "q is going on already. Nothing was started twice.\n"
+
+
+MODULE = """
+def step(ctx, number):
+    return ["old", number]
+
+def autoloaded(ctx):
+    first = yield ctx.run(step, 1)
+    yield (yield ctx.promise())
+    return [first, (yield ctx.run(step, 2))]
+"""
+
+
+def test_a_run_keeps_its_code_when_autoreload_changes_it_and_its_id_says_so(cell, tmp_path, monkeypatch):
+    """A module is edited while its run waits: the run ends as it began, its id says that the code has changed, a new id takes it."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = tmp_path / "edited_while_running.py"
+    module.write_text(MODULE)
+    cell.good("%load_ext autoreload\n%autoreload 2\nimport edited_while_running as edited\n%resonate register edited.autoloaded")
+    cell.good("run = %resonate run kept autoloaded\n%resonate wait kept --until waiting")
+    module.write_text(MODULE.replace("return [first", "return ['new', first"))
+    os.utime(module, (2e9, 2e9))  # a clock that counts seconds would not see the edit
+    since = "`autoloaded` has changed since. `--new` starts kept-2.\n"
+    told = cell.good("again = %resonate run kept autoloaded")
+    assert told.startswith(f"kept is going on already, with the code that it began with. {since}")
+    cell.good("%resonate resolve kept.2\nrun.result(10)")
+    assert cell.value == [["old", 1], ["old", 2]]
+    assert cell.good("again = %resonate run kept autoloaded").startswith("kept finished")
+    assert f"Nothing was run again. {since}" in cell.good("again = %resonate run kept autoloaded")
+    cell.good("run = %resonate run kept autoloaded --new\n%resonate wait kept-2 --until waiting")
+    cell.good("%resonate resolve kept-2.2\nrun.result(10)")
+    assert cell.value == ["new", ["old", 1], ["old", 2]]
+    cell.good("%autoreload 0")
+
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_a_run_that_was_stopped_is_told_with_both_sides(ran):
     assert isinstance(ran.error, resonate_notebook.Mistake)
     assert out.endswith(
         "q stopped before a wrong value was used: the code changed.\n"
-        "    At q.1 this run had called promise; the code now calls run clean(1).\n"
+        "    At q.1 `promise` is recorded; the code now makes `run clean(1)`.\n"
         "    `--new` starts afresh; register the earlier code to go on; `%resonate diff q` shows both.\n"
     )
     assert "q diverges at q.1: promise is recorded, today's code calls run clean(1).\n" in ran.good("%resonate diff q")

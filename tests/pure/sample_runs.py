@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from resonate.events import AttemptStarted, Event, FinalState, Kind, PromiseCreated, PromiseSettled, RetryScheduled
+from resonate.events import (
+    AttemptStarted,
+    Event,
+    FinalState,
+    Kind,
+    PromiseCreated,
+    PromiseSettled,
+    PromiseShared,
+    RetryScheduled,
+    RunHalted,
+)
 from resonate_notebook.model import RunModel
 
 START = 1_750_000_000.0
@@ -35,6 +45,14 @@ class Story:
 
     def settled(self, at: float, id: str, state: FinalState = "resolved", *, error: str = "", recovered: bool = False) -> Story:
         self.facts.append(PromiseSettled(self.run, id, START + at, state, recovered, error))
+        return self
+
+    def shared(self, at: float, id: str, by: str) -> Story:
+        self.facts.append(PromiseShared(self.run, id, START + at, by))
+        return self
+
+    def halted(self, at: float, id: str, error: str) -> Story:
+        self.facts.append(RunHalted(self.run, id, START + at, error))
         return self
 
     def ran(self, begin: float, end: float, id: str, name: str, parent: str | None = None, /, **arguments: str) -> Story:

@@ -30,7 +30,7 @@ DOT_LINE = re.compile(
     rf"digraph run {{|}}|  (?:graph|node|edge|n\d+|left) \[[a-z]+={{0,1}}(?:[A-Za-z\d.]+|{DOT_STRING})"
     rf"(?:, [a-z]+=(?:[A-Za-z\d.]+|{DOT_STRING}))*\];|  n\d+ -> n\d+;"
 )
-MERMAID_LABEL = r'(?:[^\W]|[ _.,=+×·…✓✗◆⧖↻●☾○⊘-]|#\d+;|<br/>)*'
+MERMAID_LABEL = r'(?:[^\W]|[ _.,=+×·…✓✗◆◷↻●☾○⊘-]|#\d+;|<br/>)*'
 MERMAID_LINE = re.compile(
     rf'flowchart LR|  n\d+(?:\[\["{MERMAID_LABEL}"\]\]|\("{MERMAID_LABEL}"\)):::[a-z]+|  left\["{MERMAID_LABEL}"\]|  n\d+ --> n\d+'
     r"|  classDef [a-z]+ fill:#[\da-f]{6},stroke:#[\da-f]{6},color:#[\da-f]{6}"

@@ -71,6 +71,20 @@ def crowd() -> Story:
     return story.created(41, "r.41", "clean", kind="promise")
 
 
+def meeting() -> Story:
+    """One promise that four calls wait for, one of which is told of before it is known."""
+    story = Story("r").created(0, "r", "root").started(0, "r").created(1, "r.1", "ask").created(1, "gate", "gate", "r.1", kind="promise")
+    story.shared(2, "gate", "r.2").created(2, "r.2", "ask").created(3, "r.3", "ask").shared(3, "gate", "r.3").shared(3, "gate", "r.3")
+    return story.shared(3, "gate", "r.1").settled(4, "gate").created(5, "gate", "gate", "r", kind="promise")
+
+
+def stopped() -> Story:
+    """A run that waits for the code that it began with, while a call of it goes on."""
+    return Story("r").created(0, "r", "root").started(0, "r").ran(1, 2, "r.1", "load").created(2, "r.2", "fit").started(2, "r.2").halted(
+        3, "r", "the code changed"
+    )
+
+
 def told(item: layout.Item) -> list[Any]:
     """A folded row: what it is, what it stands for, how deep it is, its state, whether anything in it goes on, its kids."""
     about: Any = item.node.index if item.node is not None else [item.name, len(item.members)] if item.kind == "stack" else item.counts
@@ -94,10 +108,11 @@ def run_case(name: str, story: Story, batches: int) -> dict[str, Any]:
     assert top is not None
     nodes = [
         [node.id, node.index, -1 if node.parent is None else node.parent.index, node.name, node.state, node.error, node.caught,
-         model.relative_ms(node.began_at), model.relative_ms(node.ended_at), node.attempt or None]
+         model.relative_ms(node.began_at), model.relative_ms(node.ended_at), node.attempt or None,
+         [caller.index for caller in node.shared_by]]
         for node in model.nodes
     ]  # fmt: skip
-    expected = {"nodes": nodes, "state": model.state, "settled": model.settled, "counts": model.counts,
+    expected = {"nodes": nodes, "state": model.state, "word": model.word, "settled": model.settled, "counts": model.counts,
                 "rows": [told(item) for item in layout.rows(top)]}  # fmt: skip
     return {"name": name, "messages": messages, "expected": expected}
 
@@ -115,6 +130,18 @@ def boxes() -> list[list[Any]]:
     return out
 
 
+def links() -> list[list[Any]]:
+    """Links between boxes: each one's x, y and width, and the path."""
+    out: list[list[Any]] = []
+    ahead, behind = [((0, 100, 128), (174, 14, 172)), ((0, 14, 128), (174, 100, 172))], ((400, 8, 90), (0, 10, 80))
+    for places in [*ahead, ((174, 14, 128), (174, 90, 172)), behind]:
+        caller, promise = (layout.Item("call", None, "", "running", live=True) for _ in places)
+        for item, (x, y, width) in zip((caller, promise), places, strict=True):
+            item.x, item.y, item.width = x, y, width
+        out.append([*places, layout.link(caller, promise)])
+    return out
+
+
 def is_read(text: str) -> bool:
     """Says whether the kernel makes more of what was typed than the text itself."""
     return read_typed(text) != text.strip()
@@ -122,12 +149,13 @@ def is_read(text: str) -> bool:
 
 def cases() -> dict[str, Any]:
     stories = {"pipeline": pipeline(), "broken": broken(), "backfill": backfill(130)}
-    stories |= {f"tangle {seed}": tangle(seed) for seed in range(6)} | {"crowd": crowd()}
+    stories |= {f"tangle {seed}": tangle(seed) for seed in range(6)} | {"crowd": crowd(), "meeting": meeting(), "stopped": stopped()}
     return {
         "runs": [run_case(name, story, 5) for name, story in stories.items()],
         "durations": [[seconds * 1000, duration(seconds), countdown(seconds)] for seconds in SECONDS],
         "typed": [[text, is_read(text)] for text in TYPED],
         "edges": boxes(),
+        "links": links(),
     }
 
 

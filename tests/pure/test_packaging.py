@@ -23,8 +23,12 @@ def locked(path: Path) -> list[Requirement]:
     return [Requirement(line) for line in text.splitlines() if not line.startswith("#")]
 
 
-def asked(extra: str) -> Iterator[Requirement]:
-    """What pyproject.toml names for one extra, with the extras that it holds."""
+def asked(lock: str) -> Iterator[Requirement]:
+    """What pyproject.toml names for the extra of that name, with the extras that it holds; for a kernel, what its tests need."""
+    kernel = re.fullmatch(r"ipykernel(.+)", lock)
+    if kernel:
+        yield Requirement(f"ipykernel=={kernel[1]}.*")
+    extra = "kernel-tests" if kernel else lock
     for each in map(Requirement, PROJECT["project"]["optional-dependencies"][extra]):
         if each.name == PROJECT["project"]["name"]:
             for inner in each.extras:
@@ -35,7 +39,7 @@ def asked(extra: str) -> Iterator[Requirement]:
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.stem)
 def test_a_lock_satisfies_what_is_asked_for(path: Path) -> None:
-    """Each requirement of an extra, of the package and of its build stands in the extra's lock, in a version that it allows."""
+    """Each requirement of an extra, of the package and of its build stands in the lock of that extra, in a version that it allows."""
     versions = defaultdict(set)
     for pin in locked(path):
         versions[canonicalize_name(pin.name)].add(str(pin.specifier).removeprefix("=="))
@@ -64,8 +68,8 @@ def test_a_lock_names_one_version_with_hashes_and_no_place(path: Path) -> None:
 
 def test_what_is_locked_is_what_is_set_up() -> None:
     """There is a lock for each environment that the Makefile and the tests set up, and no other."""
-    users = [(ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "tools/test.py")]
-    used = {extra for text in users for extra in re.findall(r"tools/setup\W+([\w-]+)", text)}
+    used = {*re.findall(r"tools/setup ([\w-]+)", (ROOT / "Makefile").read_text(encoding="utf-8"))}
+    used |= {*re.findall(r"\"(ipykernel[\d.]+)\"", (ROOT / "tools" / "test.py").read_text(encoding="utf-8"))}
     assert {path.stem for path in LOCKS} == used
 
 

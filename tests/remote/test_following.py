@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from resonate.events import AttemptStarted, PromiseCreated, PromiseSettled
 from resonate.observers import Subscription
 from resonate.server import DevelopmentServer
 from resonate.transport.connections import Connections
+from resonate_notebook.live import Follower, Settings
 from resonate_notebook.model import RunModel
+from tests.process.waiting import when
 
 SOON_S = 20.0
 
@@ -134,3 +137,33 @@ def test_a_look_costs_what_is_new_and_open(clients: tuple[Resonate, Resonate, th
 def watcher_protocol(client: Resonate) -> str:
     """The protocol that a client was told to speak."""
     return "legacy" if "legacy" in client.where[1] else "current"
+
+
+def test_a_server_that_is_away_is_told_in_the_picture_until_it_is_back(tmp_path: Path) -> None:
+    """What is shown of a run says that its server does not answer, and why, in words that end when it answers again."""
+    places = {"db": str(tmp_path / "server.db"), "message_port": 0}
+    with DevelopmentServer(port=0, **places) as server:
+        client = Resonate.remote(host=server.url, log_level="CRITICAL")
+
+        @client.register
+        def waits(ctx: Any) -> Any:
+            return (yield (yield ctx.promise(id="gate")))
+
+        handle = client.begin_run("run", waits)
+        follower = Follower(client, Settings(), detail=lambda *_: {}, answer=lambda *_: {})
+        followed = follower.follow("run")
+        assert followed is not None
+        shown = follower.widget(followed)
+        when(lambda: followed.model.state == "waiting")
+        assert followed.model.away == ""
+    try:
+        when(lambda: "cannot be asked" in follower.text(followed).splitlines()[1])
+        assert client.trouble == followed.model.away
+        assert shown.about.model.snapshot()["run"]["away"].startswith(f"{server.url} cannot be asked")
+        with DevelopmentServer(port=int(server.url.rpartition(":")[2]), **places):
+            when(lambda: not followed.model.away, within_s=SOON_S)
+            client.promises.resolve(id="gate", data="7")
+            assert handle.result(SOON_S) == 7
+    finally:
+        follower.close()
+        client.stop()
