@@ -56,7 +56,10 @@ class Connection(sqlite3.Connection):
     """One that is closed, and says nothing, when its store is gone: that answers for as long as somebody has it."""
 
     def __del__(self) -> None:
-        self.close()
+        try:
+            self.close()
+        except sqlite3.ProgrammingError:  # it could not be opened
+            pass
 
 
 class Damaged(ValueError):

@@ -285,6 +285,16 @@ def test_a_store_that_nobody_has_is_closed(path: Path) -> None:
         assert str(path) not in [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
 
 
+def test_a_connection_that_cannot_be_opened_says_so_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file whose folder is gone, as at a fork, is an error once: what was tried goes without another word."""
+    unheard: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda failure: unheard.append(str(failure.exc_value)))
+    with pytest.raises(sqlite3.OperationalError):
+        sqlite3.connect(tmp_path / "nowhere" / "runs.db", factory=rows.Connection)
+    gc.collect()
+    assert not [each for each in unheard if "Connection" in each]
+
+
 def test_a_newer_file_is_refused_and_an_older_one_is_brought_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of a newer format is refused with what to do; one of an older format is migrated, and keeps what it holds."""
     from resonate.stores import file
