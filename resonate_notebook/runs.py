@@ -173,9 +173,10 @@ class Run:
             time.sleep(0.01)
 
     def _followed(self) -> Followed:
-        followed = self._session.follower.follow(self.id)
+        follower = self._session.follower
+        followed = follower.catch_up(self.id) if self.done() else follower.follow(self.id)
         if followed is None:
-            raise actions.unknown_run(self._session.follower, self.id)
+            raise actions.unknown_run(follower, self.id)
         return followed
 
     # ---- looking in ----------------------------------------------------------------------------------------------------------
