@@ -59,6 +59,8 @@ class Case:
     figure: str = "us"
     unit: str = "µs"
     floors: tuple[tuple[str, str], ...] = ()
+    is_held: bool = False
+    """Whether the server's replies are held back (`HELD_MS`)."""
 
     def floor(self, peer: str) -> str | None:
         """The floor of this peer here; None where it has none."""
@@ -126,6 +128,14 @@ CASES = (
 BOTH = ("bare-legacy", "remote-legacy", "bare-current", "remote-current")
 EVERYBODY = ("bare-legacy", "remote-legacy", "remote-0.6.7", "bare-current", "remote-current", "remote-0.8.1")
 CLIENTS = tuple(peer for peer in EVERYBODY if peer.startswith("remote"))
+
+
+def protocol_of(peer: str) -> str:
+    return "current" if peer.endswith(("current", "0.8.1")) else "legacy"
+
+
+HELD_MS = {"legacy": 7.0, "current": 2.0}
+"""What a bare call takes at the servers themselves; replies of the development server are held back for so long."""
 REMOTE_CASES = (
     Case(
         "calls", "calls", 300, 50, EVERYBODY, "N promises, each created and settled by the low-level API (µs a request, p50)",
@@ -145,6 +155,18 @@ REMOTE_CASES = (
     Case(
         "remote-writes", "writes", 3, 1, ("bare-legacy", "bare-current"),
         "C sockets each send one write after the other to the server, for N seconds (µs a write)", concurrency=8,
+    ),
+    Case(
+        "held-calls", "calls", 100, 20, BOTH, "At the pace of the real servers: N promises, each created and settled (µs a request, p50)",
+        figure="p50_us", is_held=True,
+    ),
+    Case(
+        "held-seq", "seq", 100, 20, BOTH, "At that pace: one run of N steps, one after the other (µs a step, p50)", figure="p50_us",
+        is_held=True,
+    ),
+    Case(
+        "held-lat", "lat", 100, 20, BOTH, "At that pace: N runs of one step, one after the other (µs a run, p50)", figure="p50_us",
+        is_held=True,
     ),
 )  # fmt: skip
 
@@ -225,8 +247,20 @@ def _of_client(protocol: str, calls: int, bare_run: str) -> tuple[Target, ...]:
     )  # fmt: skip
 
 
+def _at_the_pace_of_real_servers(protocol: str, calls: int, bare_run: str) -> tuple[Target, ...]:
+    """The same at a server whose bare calls cost what they do at the real ones."""
+    ours, bare, pace = f"remote-{protocol}", f"bare-{protocol}", f"{protocol}, {HELD_MS[protocol]:g} ms a call"
+    return (
+        Target(f"{pace}: one call, above the bare one", "held-calls", ours, "p50_us", "µs", floor=bare, above=300),
+        Target(f"{pace}: a sequential local step, to its 2 calls", "held-seq", ours, "p50_us", "µs", None, 1.1, bare),
+        Target(f"{pace}: one run of one step, to its {calls} calls", "held-lat", ours, "p50_us", "µs", None, 1.1, bare_run),
+    )
+
+
 REMOTE_TARGETS = (
     *_of_client("legacy", 5, "bare-legacy-5"),
     Target("legacy: the same run, to the 4 calls that are enough", "remote-lat", "remote-legacy", "p50_us", "µs", None, 1.1, "bare-legacy"),
     *_of_client("current", 4, "bare-current"),
+    *_at_the_pace_of_real_servers("legacy", 4, "bare-legacy"),
+    *_at_the_pace_of_real_servers("current", 4, "bare-current"),
 )

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -105,24 +106,37 @@ def variables(python: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
+def helper(command: list[str], cwd: str) -> Iterator[dict[str, str]]:
+    """A process that serves meanwhile; what its first line of JSON tells."""
+    process = subprocess.Popen(
+        [sys.executable, *command], cwd=cwd, env=variables(sys.executable), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"`{shlex.join(command)}` did not start")
+        yield json.loads(line)
+    finally:
+        end_group(process.pid)
+        process.communicate()
+
+
+@contextlib.contextmanager
 def development_server(folder: str) -> Iterator[tuple[str, int]]:
     """The address of a development server in a process of its own, with an empty file in `fast`, and its port for messages."""
     with tempfile.TemporaryDirectory(dir=folder) as own:
-        command = [sys.executable, "-m", "resonate", "dev", "--port", "0", "--message-port", "0", "--json"]
-        command += ["--db", str(Path(own) / "promises.db"), "--durability", "fast"]
-        process = subprocess.Popen(
-            command, cwd=own, env=variables(sys.executable), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True
-        )
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            if not line:
-                raise RuntimeError("the development server did not start")
-            told = json.loads(line)
+        command = ["-m", "resonate", "dev", "--port", "0", "--message-port", "0", "--json"]
+        with helper([*command, "--db", str(Path(own) / "promises.db"), "--durability", "fast"], own) as told:
             yield told["url"], int(told["message_url"].rpartition(":")[2])
-        finally:
-            end_group(process.pid)
-            process.communicate()
+
+
+@contextlib.contextmanager
+def held_back(url: str, ms: float, folder: str) -> Iterator[str]:
+    """The address of a server that is slower (`held_back.py`)."""
+    with helper([str(HERE / "held_back.py"), "--url", url, "--ms", str(ms)], folder) as told:
+        yield told["url"]
 
 
 def end_group(group: int) -> None:

@@ -1,6 +1,6 @@
 """Measures this package beside resonate-sdk 0.6.7, 0.8.1 and bare requests, all as clients of a server, and writes REMOTE.md.
 
-    make bench-remote                                  some five minutes
+    make bench-remote                                  some six minutes
     make bench-remote BENCH=--quick                    half a minute, small sizes, REMOTE.md is left alone
     make bench-remote BENCH="--only seq --peers legacy --repetitions 5"
 
@@ -15,17 +15,13 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from cases import REMOTE_CASES, REMOTE_TARGETS, Case, Row
-from processes import MODERN, REFERENCE, ROOT, development_server, measure
+from cases import HELD_MS, REMOTE_CASES, REMOTE_TARGETS, Case, Row, protocol_of
+from processes import MODERN, REFERENCE, ROOT, development_server, held_back, measure
 from run import Benchmark
 
 RAW = ROOT / "build" / "bench-remote.json"
 GIVEN = {"legacy": os.environ.get("BENCH_LEGACY_URL"), "current": os.environ.get("BENCH_CURRENT_URL")}
 MESSAGE_PORT = int(os.environ.get("BENCH_LEGACY_MESSAGE_PORT", "8002"))
-
-
-def protocol_of(peer: str) -> str:
-    return "current" if peer.endswith(("current", "0.8.1")) else "legacy"
 
 
 @contextlib.contextmanager
@@ -40,7 +36,10 @@ def server_for(peer: str, folder: str) -> Iterator[tuple[str, int]]:
 
 
 def measure_remote(python: str, case: Case, peer: str, count: int, folder: str, timeout_s: float) -> Row:
-    with server_for(peer, folder) as (url, message_port):
+    with contextlib.ExitStack() as around:
+        url, message_port = around.enter_context(server_for(peer, folder))
+        if case.is_held:
+            url = around.enter_context(held_back(url, HELD_MS[protocol_of(peer)], folder))
         return measure(python, case, peer, count, folder, timeout_s, "--url", url, "--message-port", str(message_port))
 
 
@@ -49,7 +48,7 @@ def main() -> None:
     Benchmark(
         verb="bench-remote", description="Measure this package beside resonate-sdk 0.6.7 and 0.8.1 as clients of a server.",
         page=ROOT / "benchmarks" / "REMOTE.md", raw=RAW, cases=REMOTE_CASES, targets=REMOTE_TARGETS, case_timeout_s=30,
-        only="'case N concurrency'; cases: calls, seq, long, lat, fanout, naps, writes",
+        only="'case N concurrency'; cases: calls, seq, long, lat, fanout, naps, writes, held",
         peers="bare, legacy, current, 0.6.7, 0.8.1", rivals=f"{REFERENCE}, {MODERN}", where=f", with {servers}", measure=measure_remote,
     ).run()  # fmt: skip
 

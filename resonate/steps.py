@@ -372,7 +372,9 @@ class Steps:
 
     def _say(self, level: int, run_id: str, node: Node, text: str, *values: Any) -> None:
         if is_enabled(self._log_level, level) and node.command is not None:
-            given = fingerprint(node.command.args, node.command.kwargs)[:LOGGED_VALUE_LIMIT]
+            # With their names, by which a notebook knows what is secret.
+            labels = label_arguments(node.command.func, node.command.args, node.command.kwargs)
+            given = ", ".join(f"{name}={value}" if name else value for name, value in labels)[:LOGGED_VALUE_LIMIT]
             shown = [each[:LOGGED_VALUE_LIMIT] if type(each) is str else short_text(each, LOGGED_VALUE_LIMIT) for each in values]
             frame = node.frame  # None once somebody else has settled it
             about = self._speaker(run_id, node.id) if frame is None else frame.context

@@ -17,7 +17,7 @@ from resonate.models.durable_promise import DurablePromise
 from resonate.protocol import TRACEBACK_HEADER
 from resonate_notebook.arguments import Mistake, short_repr, suggest
 from resonate_notebook.live import Followed, Follower
-from resonate_notebook.model import SETTLED, STATES, Node
+from resonate_notebook.model import SETTLED, STATES, Node, hidden, without_secrets
 from resonate_notebook.text import duration
 
 ANSWERS: Final = {"RESOLVED": "resolved", "REJECTED": "rejected", "REJECTED_CANCELED": "cancelled", "REJECTED_TIMEDOUT": "timed out"}
@@ -245,10 +245,10 @@ def detail(follower: Follower, followed: Followed, id: str, *, with_cells: Calla
     try:
         promise = get_promise(follower, id)
     except ResonateError as error:
-        return {**told, "error": clean(str(error))}
+        return {**told, "error": clean(hidden(str(error)))}
     if promise is None:
         return told
-    told["tags"] = {clean(key): clean(text) for key, text in (promise.tags or {}).items()}
+    told["tags"] = {clean(key): clean(text) for key, text in without_secrets((promise.tags or {}).items())}
     told["timeout"] = model.relative_ms(promise.timeout / 1000)
     text, _ = value_text(follower, promise, TEXT_LIMIT)
     if promise.resolved:
@@ -256,7 +256,7 @@ def detail(follower: Follower, followed: Followed, id: str, *, with_cells: Calla
     elif promise.completed:
         told["error"] = clean(text) or told["error"] or ANSWERS[promise.state]
         kept = (promise.value.headers or {}).get(TRACEBACK_HEADER)
-        told["traceback"] = clean(with_cells(kept)[-TEXT_LIMIT:]) if kept else None  # Its end says most.
+        told["traceback"] = clean(hidden(with_cells(kept)[-TEXT_LIMIT:])) if kept else None  # Its end says most.
     return told
 
 

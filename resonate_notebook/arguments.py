@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from IPython.core.error import UsageError
 
+from resonate_notebook.model import hidden
 from resonate_notebook.text import cells, visible
 
 KEYWORD = re.compile(r"([^\W\d]\w*)=(?!=)")
@@ -51,7 +52,7 @@ class Mistake(UsageError):
         return self
 
     def __str__(self) -> str:
-        message = "\n".join(visible(line) for line in self.message.splitlines())
+        message = "\n".join(visible(hidden(line)) for line in self.message.splitlines())
         if not self.line:
             return message
         before, at = visible(self.line[: self.start]), visible(self.line[self.start : self.end])
@@ -239,9 +240,9 @@ def signature_text(function: Callable[..., Any]) -> str:
 
 
 def short_repr(value: object, limit: int = 2_000) -> str:
-    """The value's repr, at most `limit` characters, whatever its `__repr__` does."""
+    """The value's repr without its secrets, at most `limit` characters, whatever its `__repr__` does."""
     try:
-        text = _REPR.repr(value)
+        text = hidden(_REPR.repr(value))
     except (Exception, SystemExit):
         text = f"<{type(value).__name__} whose repr fails>"
     return text if len(text) <= limit else text[: limit - 1] + "…"

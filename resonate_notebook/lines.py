@@ -16,6 +16,7 @@ import time
 from collections import OrderedDict, deque
 from typing import Final, NamedTuple
 
+from resonate_notebook.model import hidden
 from resonate_notebook.text import visible
 
 LINES_OF_A_CALL_MAX: Final = 500
@@ -161,7 +162,7 @@ class Lines:
         return run
 
     def of(self, run_id: str, id: str | None = None, *, after: int = 0, whole: bool = False) -> list[Line]:
-        """The lines that are kept of a run, or of one call of it, oldest first.
+        """The lines that are kept of a run, or of one call of it, oldest first, without the secrets in them.
 
         `after` leaves out what has not `changed` since that mark, `whole` lines that are still open.
         """
@@ -173,7 +174,7 @@ class Lines:
             found = run.lines.values() if id is None else [run.lines[number] for number in run.numbers.get(id, ())]
             left_out = set(run.open.values()) if whole else ()
             fresh = [line for line in found if line.changed > after and line.number not in left_out]
-            return [line._replace(text=line.text.rstrip("\r")) for line in fresh]
+            return [line._replace(text=hidden(line.text.rstrip("\r"))) for line in fresh]
 
     def total(self, run_id: str, id: str | None = None) -> int:
         """How many lines a run has had, or one call as long as any line of it is kept."""

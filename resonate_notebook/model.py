@@ -24,6 +24,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections import deque
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from resonate.events import AttemptStarted, Event, PromiseCreated, PromiseSettled, PromiseShared, RetryScheduled, RunHalted
@@ -66,23 +67,31 @@ HIDDEN: Final = "•••"
 _NAMES_HIDDEN: Final = r"(?:pass(?:word|wd|phrase)|secrets?|token|(?:api|secret|private|access)[_-]?key|credentials?|authorization)"
 _HIDDEN_NAME: Final = re.compile(rf"(?:^|[_-]){_NAMES_HIDDEN}$", re.IGNORECASE)
 _HIDDEN_INSIDE: Final = re.compile(
-    rf"""((?<![^\W_]){_NAMES_HIDDEN}['"]?\s*[:=]\s*)(?:[bu]?'[^']*'?|[bu]?"[^"]*"?|[^\s,'"\])}}]+)""", re.IGNORECASE
+    rf"""(?i:((?<![^\W_]){_NAMES_HIDDEN}['"]?\s*[:=]\s*)(?:[bu]?'[^']*'?|[bu]?"[^"]*"?|(?:(?:Bearer|Basic)\s+)?[^\s,'"\])}}]+))"""
+    r"""|(\b[A-Za-z][\w+.-]{0,20}://[^\s/:@'"]*:)[^\s/'"]+(?=@)"""  # the password in an address
+    r"""|(\b(?i:Bearer|Basic)\s+)(?=\S+[A-Z\d=])[\w.~+/-]{8,}=*"""  # what lets in by HTTP, without the header's name; no plain word
 )
 
 _FIRST_STATE: Final = {"promise": "waiting", "sleep": "sleeping"}
 _WIRE_FIELDS: Final = ("s", "b", "e", "n", "m", "d", "x", "c", "h", "w")
 
 
-def without_secrets(arguments: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """Answers (name, text) of arguments with what stands under a name such as `db_password` or `token` hidden, also inside a text.
+def hidden(text: str) -> str:
+    """A text without its secrets: what stands behind a name such as `db_password` or `token`, an address's password, what lets in by HTTP.
+
+    >>> hidden("{'user': 'u', 'api_key': 'k'}"), hidden("no answer from https://u:k@host/x"), hidden("Authorization: Bearer abc")
+    ("{'user': 'u', 'api_key': •••}", 'no answer from https://u:•••@host/x', 'Authorization: •••')
+    """
+    return _HIDDEN_INSIDE.sub(lambda found: f"{found[1] or found[2] or found[3]}{HIDDEN}", text)
+
+
+def without_secrets(arguments: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Answers (name, text) of arguments with what stands under a secret's name hidden, also inside a text.
 
     >>> without_secrets((("token", "'x'"), ("options", "{'user': 'u', 'api_key': 'k'}"), ("max_tokens", "5")))
     (('token', '•••'), ('options', "{'user': 'u', 'api_key': •••}"), ('max_tokens', '5'))
     """
-    return tuple(
-        (name, HIDDEN if text != "None" and _HIDDEN_NAME.search(name) else _HIDDEN_INSIDE.sub(rf"\g<1>{HIDDEN}", text))
-        for name, text in arguments
-    )
+    return tuple((name, HIDDEN if text != "None" and _HIDDEN_NAME.search(name) else hidden(text)) for name, text in arguments)
 
 
 class Node:
@@ -287,7 +296,7 @@ class RunModel:
     def _attempt(self, node: Node, event: AttemptStarted | RetryScheduled | RunHalted) -> None:
         if isinstance(event, RunHalted):  # it is tried again, perhaps with mended code
             if event.at >= node.progress_at:
-                node.fact, node.due_at, node.error, node.progress_at = "retrying", None, event.error, event.at
+                node.fact, node.due_at, node.error, node.progress_at = "retrying", None, hidden(event.error), event.at
                 node.attempt = 0  # no attempt has failed
                 self._show(node)
             return
@@ -304,7 +313,7 @@ class RunModel:
         node.progress, node.progress_at = progress, event.at
         node.attempt, node.limit = event.attempt, event.limit
         if isinstance(event, RetryScheduled):
-            node.fact, node.due_at, node.error = "retrying", event.due, event.error
+            node.fact, node.due_at, node.error = "retrying", event.due, hidden(event.error)
         else:
             node.fact, node.due_at = "running", None
             node.began_at = event.at if node.began_at is None else min(node.began_at, event.at)
@@ -316,7 +325,7 @@ class RunModel:
         if event.recovered and node.fact == "resolved":
             node.fact = "recovered"
         node.ended_at, node.due_at = event.at, None
-        node.error = "" if node.fact in {"resolved", "recovered"} else event.error or node.error
+        node.error = "" if node.fact in {"resolved", "recovered"} else hidden(event.error) or node.error
         self._open.pop(node.index, None)
         self._show(node)
         if node.fact == "rejected" and node.parent is not None:

@@ -14,7 +14,7 @@ from resonate.wire.lineage import ORIGIN, ROOT
 from resonate_notebook import actions
 from resonate_notebook.arguments import Mistake, suggest
 from resonate_notebook.live import Followed, Follower
-from resonate_notebook.model import SETTLED, STATES, Node
+from resonate_notebook.model import SETTLED, STATES, Node, hidden
 from resonate_notebook.text import call_text, duration, visible
 
 STATE_OF: Final = {
@@ -154,7 +154,7 @@ def _text(follower: Follower, found: dict[str, Any], node: Node | None, shown: s
     lines += [f"    {title:<10}  {visible(text)}" for title, text in rows]
     if found.get("traceback"):
         lines += ["    traceback", *(f"        {visible(line)}" for line in found["traceback"][-actions.TEXT_LIMIT :].splitlines())]
-    return "\n".join(lines)
+    return hidden("\n".join(lines))
 
 
 def _own_tags(tags: dict[str, str]) -> dict[str, str]:

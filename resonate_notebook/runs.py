@@ -23,7 +23,7 @@ from resonate_notebook import actions
 from resonate_notebook.arguments import Mistake
 from resonate_notebook.lines import line_text
 from resonate_notebook.live import Followed
-from resonate_notebook.model import Node
+from resonate_notebook.model import Node, hidden
 from resonate_notebook.promises import Promise, look_at
 from resonate_notebook.session import Session
 from resonate_notebook.text import arguments_text, call_text, duration, visible
@@ -369,8 +369,8 @@ def terminal_width() -> int:
 
 
 def say(text: str) -> None:
-    """Prints text of ours; whatever foreign text is in it can do nothing to the terminal."""
-    sys.stdout.write("\n".join(visible(line) for line in text.split("\n")) + "\n")
+    """Prints text of ours without secrets; whatever foreign text is in it can do nothing to the terminal."""
+    sys.stdout.write("\n".join(visible(hidden(line)) for line in text.split("\n")) + "\n")
 
 
 def failure(session: Session, id: str) -> Failed | None:

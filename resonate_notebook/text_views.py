@@ -309,12 +309,13 @@ def _axis(scale: Scale, end: float, width: int) -> str:
         put(first + (GAP_CELLS - len(text)) / 2, text)
     step = next((each for each in _STEPS_S if each * scale.per_s >= TICK_CELLS), 86_400 * max(1, math.ceil(end / 86_400 / 8)))
     said = ""
-    for number in range(math.floor(end / step) + 1):
-        moment = number * step
-        text = _tick_text(moment)
-        if text != said and not any(begin < moment < until for begin, until, _ in scale.gaps):
-            put(scale.place(moment), text)
-        said = text
+    edges = [0.0, *(edge for begin, until, _ in scale.gaps for edge in (begin, until)), end]
+    for since, until in zip(edges[::2], edges[1::2], strict=True):  # of a gap of years, no tick is looked at
+        for number in range(math.ceil(since / step), math.floor(until / step) + 1):
+            text = _tick_text(number * step)
+            if text != said:
+                put(scale.place(number * step), text)
+            said = text
     return "".join(row)
 
 

@@ -22,7 +22,7 @@ from resonate.models.durable_promise import DurablePromise
 from resonate_notebook import actions, checks, exports
 from resonate_notebook.arguments import Mistake, check_call, short_repr, signature_text, suggest
 from resonate_notebook.live import LOG, Followed
-from resonate_notebook.model import SETTLED
+from resonate_notebook.model import SETTLED, hidden
 from resonate_notebook.places import DEV_PORT, Place, told
 from resonate_notebook.runs import Run
 from resonate_notebook.session import OUTPUTS, RENDERS, STOP_LIMIT_S, Session, current
@@ -41,12 +41,12 @@ WHERES: Final = ("local", "remote", "dev")
 
 
 class Told(str):
-    """Text that a notebook shows as it is, without quotes."""
+    """Text that a notebook shows without quotes, and without secrets."""
 
     __slots__ = ()
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text("…" if cycle else str(self))
+        printer.text("…" if cycle else hidden(self))
 
 
 def cell_number(shell: Any) -> int:

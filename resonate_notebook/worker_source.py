@@ -42,7 +42,10 @@ CONSTANT_LIMIT: Final = 50_000
 DEPTH_MAX: Final = 30
 PARTS_MAX: Final = 20_000
 """Parts that all values together may have."""
-SECRET: Final = re.compile(r"(?i)(?:^|_)(?:password|passwd|secret|token|api_?key|access_?key|private_?key)$")
+SECRET: Final = re.compile(r"(?i)(?:^|_)(?:password|passwd|secret|token|api_?key|access_?key|private_?key)(?:_\d+)?$")
+UNFIT_IN_NAMES: Final = re.compile(r"\W")
+LETS_IN: Final = re.compile(r"\w://[^\s/:@]*:[^\s/@]+@|^(?:Bearer|Basic)\s")
+"""An address with a password, or what a header of HTTP lets in by."""
 NOTEBOOK_ONLY: Final = frozenset({"get_ipython", "In", "Out", "exit", "quit"})
 INSTALLED: Final = re.compile(r"[\\/](?:site|dist)-packages[\\/]")
 GIVEN: Final = frozenset({"__name__", "__file__", "__doc__", "__builtins__", "__debug__", "__spec__", "__loader__", "__package__"})
@@ -308,22 +311,20 @@ class _Writer:
     # ---- values --------------------------------------------------------------------------------------------------------------
 
     def _constant(self, name: str, value: object) -> _Piece:
-        if isinstance(value, str | bytes) and value and SECRET.search(name):
-            os_name = self.module_name("os")
-            self.notes.append(f"{name} looks like a secret and is not written: the script reads it from the environment variable {name}.")
-            ending = ".encode()" if isinstance(value, bytes) else ""
-            return _Piece(name, f"{name} = {os_name}.environ[{name!r}]{ending}", (-1.0,))
         if isinstance(value, TYPE_LIKE) or type(value).__module__ == "typing":  # `List[int]` and the like are of private types
             return self.definition(value, name)
         piece = _Piece(name, "", (-1.0,))
-        text = self._expression(value, piece, 0)
+        text = self._expression(value, piece, 0, name)
         if len(text) > CONSTANT_LIMIT:
             raise _Unwritable(f"takes {len(text):,} characters. Save it to a file and read it in the function.")
         piece.text = f"{name} = {text}"
         return piece
 
-    def _expression(self, value: Any, piece: _Piece, depth: int) -> str:
-        """The value as Python; what it needs is put before `piece`. `_Unwritable` when it has no such form."""
+    def _expression(self, value: Any, piece: _Piece, depth: int, name: str) -> str:
+        """The value as Python; what it needs is put before `piece`. `_Unwritable` when it has no such form.
+
+        `name` says where it stands: secrets are not written, but read from the environment under that name.
+        """
         if depth > DEPTH_MAX:
             raise _Unwritable("is nested too deeply, or contains itself. Make it inside the function.")
 
@@ -331,21 +332,26 @@ class _Writer:
         if self._parts > PARTS_MAX:
             raise _Unwritable("holds too many values. Save it to a file and read it in the function.")
 
-        def inner(each: Any) -> str:
-            return self._expression(each, piece, depth + 1)
+        def inner(each: Any, key: str = "") -> str:
+            return self._expression(each, piece, depth + 1, f"{name}_{UNFIT_IN_NAMES.sub('_', key)}" if key else name)
 
         kind = type(value)
+        if value and kind in {str, bytes} and (SECRET.search(name) or (kind is str and LETS_IN.search(value))):
+            self.notes.append(f"{name} looks like a secret and is not written: the script reads it from the environment variable {name}.")
+            return f"{self.module_name('os')}.environ[{name!r}]{'.encode()' if kind is bytes else ''}"
         if value is None or kind in {bool, int, str, bytes, complex} or value is ...:
             return ascii(value) if kind is str and not value.isprintable() else repr(value)
         if kind is float:
             return repr(value) if value - value == 0 else f'float("{value}")'
         if kind in {list, tuple, set, frozenset}:
-            inside = ", ".join(inner(each) for each in (value if kind in {list, tuple} else sorted(value, key=repr)))
+            ordered = value if kind in {list, tuple} else sorted(value, key=repr)
+            inside = ", ".join(inner(each, str(index)) for index, each in enumerate(ordered))
             if kind is tuple:
                 return f"({inside}{',' * (len(value) == 1)})"
             return f"[{inside}]" if kind is list else f"{{{inside}}}" if kind is set and value else f"{kind.__name__}([{inside}])"
         if kind is dict:
-            return f"{{{', '.join(f'{inner(key)}: {inner(each)}' for key, each in value.items())}}}"
+            pairs = [f"{self._expression(key, piece, depth + 1, '')}: {inner(each, str(key))}" for key, each in value.items()]
+            return f"{{{', '.join(pairs)}}}"
         if isinstance(value, enum.Enum):
             member = f"[{value.name!r}]" if value.name in kind.__members__ else f"({inner(value.value)})"
             return f"{self._reference(kind, piece)}{member}"
@@ -359,10 +365,10 @@ class _Writer:
             return f"{self.module_name('re')}.compile({inner(value.pattern)}{f', {flags}' if flags else ''})"
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             fields = [each for each in dataclasses.fields(value) if each.init]
-            pairs = [f"{each.name}={inner(getattr(value, each.name))}" for each in fields]
+            pairs = [f"{each.name}={inner(getattr(value, each.name), each.name)}" for each in fields]
             return f"{self._reference(kind, piece)}({', '.join(pairs)})"
         if isinstance(value, tuple) and hasattr(value, "_fields"):
-            return f"{self._reference(kind, piece)}({', '.join(inner(each) for each in value)})"
+            return f"{self._reference(kind, piece)}({', '.join(map(inner, value, value._fields))})"
         if isinstance(value, type) or _definable(plain_function(value)):
             return self._reference(plain_function(value), piece)
         return self._refuse(value)

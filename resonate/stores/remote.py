@@ -151,6 +151,7 @@ class RemoteStore:
         self._own_addresses: frozenset[str] = frozenset()  # whose work is ours
         self._connected_at = 0.0  # the stream of messages, by the monotonic clock
         self._sent_at = 0.0  # the last request, by the monotonic clock
+        self._written_at = 0.0  # the last answer to a write
         self._is_nudge_due = False
         self._started = False
         self.on_answers: Callable[[], None] = lambda: None
@@ -446,6 +447,7 @@ class RemoteStore:
             self._nudge_soon()
 
     def _nudge_soon(self) -> None:
+        self._written_at = time.monotonic()
         if self._protocol is not None and self._protocol.name == "legacy" and not self._is_nudge_due:
             self._is_nudge_due = True
             self._timers.after(NUDGE_S, self._nudge)
@@ -455,16 +457,22 @@ class RemoteStore:
             self._timers.after(time_s - time.time() + 0.001, self._nudge_twice)
 
     def _nudge_twice(self) -> None:
-        self._is_nudge_due = True
-        self._sent_at = 0.0
-        self._nudge()
-        self._is_nudge_due = True
-        self._timers.after(NUDGE_S, self._nudge)
+        self._ask_anything(lambda answer: self._nudge_soon())
 
     def _nudge(self) -> None:
         self._is_nudge_due = False
-        if time.monotonic() - self._sent_at >= NUDGE_S / 2 and self._line.trouble is None:
-            self._threads.put(partial(self._advance, self._job(GetPromise("x"), _unheard), None, _FOR_EVER))
+        if self._sent_at > self._written_at:
+            return  # whatever that was, it does as well; where it is a write, its answer leads here again
+        left_s = self._written_at + NUDGE_S - time.monotonic()
+        if left_s > 0:
+            self._is_nudge_due = True
+            self._timers.after(left_s, self._nudge)
+        else:
+            self._ask_anything(_unheard)
+
+    def _ask_anything(self, deliver: Deliver) -> None:
+        if self._line.trouble is None:
+            self._threads.put(partial(self._advance, self._job(GetPromise("x"), deliver), None, _FOR_EVER))
 
     def _connected(self) -> None:
         self._connected_at = time.monotonic()

@@ -383,12 +383,12 @@ class CurrentClient(ProtocolClient):
 
 
 def _known(answer: Any) -> Any:
-    """A record with its lineage, where its tags tell it, and without the tags that the record itself tells."""
+    """A record, just read, with its lineage, where its tags tell it, and without the tags that the record itself tells."""
     if isinstance(answer, PromiseRecord):
         lineage, tags = read_lineage(answer.tags or {})
         told = ((TARGET, answer.target is not None), (TIMER, answer.timer))
-        tags = {name: text for name, text in tags.items() if (name, True) not in told}
-        return replace(answer, lineage=lineage, tags=tags or None, param=_present(answer.param), value=_present(answer.value))
+        answer.lineage, answer.tags = lineage, {name: text for name, text in tags.items() if (name, True) not in told} or None
+        answer.param, answer.value = _present(answer.param), _present(answer.value)
     return answer
 
 

@@ -44,11 +44,12 @@ def read_json(body: bytes) -> Any:
 
 def write_json(shown: Any) -> bytes:
     """JSON as it is sent."""
-    return json.dumps(shown, separators=(",", ":")).encode()
+    return _ENCODER.encode(shown).encode()
 
 
 def _no_number(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 _DECODER = json.JSONDecoder(parse_constant=_no_number)

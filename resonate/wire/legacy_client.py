@@ -294,16 +294,15 @@ def _promise_of(shown: Any) -> PromiseRecord:
 
 
 def _sorted_out(record: PromiseRecord) -> PromiseRecord:
-    """The record with its lineage, where its tags tell it, and without the tags that it tells itself."""
+    """A record, just read, with its lineage, where its tags tell it, and without the tags that it tells itself."""
     texts = (record.id, *(record.tags or {}).values(), *(record.param[0] or {}).values(), *(record.value[0] or {}).values())
     if record.state not in _STATES or not all(isinstance(each, str) for each in texts):
         raise ValueError("a promise has text as its id, tags and headers, and one of five states")
     lineage, tags = read_lineage(record.tags or {})
     told = ((INVOKE, record.target is not None), (TIMEOUT, record.timer))
-    return replace(
-        record, lineage=lineage, tags={name: text for name, text in tags.items() if (name, True) not in told} or None,
-        key_for_create=given_key(record.key_for_create), key_for_complete=given_key(record.key_for_complete),
-    )  # fmt: skip
+    record.lineage, record.tags = lineage, {name: text for name, text in tags.items() if (name, True) not in told} or None
+    record.key_for_create, record.key_for_complete = given_key(record.key_for_create), given_key(record.key_for_complete)
+    return record
 
 
 _STATES = frozenset(("PENDING", "RESOLVED", "REJECTED", "REJECTED_CANCELED", "REJECTED_TIMEDOUT"))

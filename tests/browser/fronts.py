@@ -17,8 +17,12 @@ class Front:
         page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
         page.on("dialog", self.refuse)
         page.on("request", self.check)
-        page.goto(f"{origin}/tests/browser/page/harness.html")
-        page.wait_for_function("window.harness")
+        self.load()
+
+    def load(self) -> None:
+        """Open the page, up to its having a model."""
+        self.page.goto(f"{self.origin}/tests/browser/page/harness.html")
+        self.page.wait_for_function("window.harness")
 
     def refuse(self, dialog: Dialog) -> None:
         self.complaints.append(f"dialog: {dialog.message}")

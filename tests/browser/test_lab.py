@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import saved
 from lab import CHECKOUT, Lab, Notebook
 from playwright.sync_api import Browser, expect
 
@@ -187,6 +189,27 @@ def test_a_saved_notebook_shows_the_finished_picture_without_its_kernel(lab: Lab
     finally:
         page.close()
         other.stop()
+
+
+def test_what_jupyterlab_saves_holds_no_secret_and_its_page_shows_payloads_as_text(
+    lab: Lab, open_notebook: Opener, browser: Browser
+) -> None:
+    """A run with secrets and one with hostile text, watched live, their panels opened, saved by the page and converted by nbconvert."""
+    (lab.notebooks / "given.json").write_text(json.dumps(saved.GIVEN))
+    lab.write("saved.ipynb", saved.LOAD, saved.FUNCTIONS, *saved.SHOW, *saved.HOSTILE[:2])
+    notebook = open_notebook("saved.ipynb")
+    notebook.run(0, 1, 2)
+    notebook.item(2, "demo.1.1").click()
+    panel = notebook.graph(2).get_by_role("complementary", name="details")
+    expect(panel).to_contain_text("token=•••")  # what it has printed, as the kernel tells it
+    assert saved.leaks(panel.inner_html().encode()) == []
+    notebook.run(3, 4, 5, 6)
+    notebook.page.wait_for_function(PICTURE_IS_FINAL, arg=6)
+    notebook.save()
+    content = lab.notebooks / "saved.ipynb"
+    assert saved.leaks(content.read_bytes()) == []
+    assert b"window.__xss=1" in content.read_bytes()
+    assert saved.complaints_about(browser, saved.page_of(content)) == []
 
 
 def test_the_end_of_a_run_leaves_what_a_person_has_open(begun: Notebook) -> None:

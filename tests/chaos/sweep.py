@@ -6,7 +6,7 @@
     damage   1,000 damaged copies of a file are opened and read
     crowd    four processes with 2,500 runs each on one file, in both durabilities
     wires    1,000,000 garbage replies, messages and requests to the clients and servers of both protocols
-    remote   replies get lost, and the server is killed, at each request of a run, in both protocols
+    remote   replies get lost, and the server is killed, at each request of a run, in both protocols; and replies come half a minute late
     linear   500 histories of eight concurrent clients in each arrangement of `tests.linear.histories`, each explained by some order
     soak     four workers on one file, one of which is killed every 1 to 5 seconds
 

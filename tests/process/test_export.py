@@ -270,6 +270,27 @@ def test_secrets_are_read_from_the_environment_and_dependencies_are_named(cell, 
     assert "`f` reads the dependency 'db': add `resonate.set_dependency('db', ...)`.\n" in told
 
 
+def test_secrets_inside_of_values_are_read_from_the_environment_too(cell, monkeypatch):
+    """Under their keys and fields, and where an address or a header holds one; empty ones and keys are written."""
+    source = """%%resonate register
+from collections import namedtuple
+Login = namedtuple('Login', 'user password')
+CONFIG = {'api-key': 'sesame1', 'token': None, 'deep': [{'secret': b'sesame2'}], 'user': 'ana'}
+LOGIN, TOKEN, DB = Login('ana', 'sesame3'), {'a': ['b']}, 'postgres://ana:sesame4@host/db'
+HEADERS, PASSWORD = {'Authorization': 'Bearer sesame5'}, ['sesame6', 'sesame7']
+def f(ctx):
+    return CONFIG, LOGIN, TOKEN, DB, HEADERS, PASSWORD"""
+    wanted = ("CONFIG_api_key", "CONFIG_deep_0_secret", "LOGIN_password", "DB", "HEADERS_Authorization", "PASSWORD_0", "PASSWORD_1")
+    for number, name in enumerate(wanted):
+        monkeypatch.setenv(name, f"outside{number}")
+    text, names, told = exported(cell, source)
+    assert "sesame" not in text + told
+    assert names["CONFIG"] == {"api-key": "outside0", "token": None, "deep": [{"secret": b"outside1"}], "user": "ana"}
+    assert (tuple(names["LOGIN"]), names["TOKEN"], names["DB"]) == (("ana", "outside2"), {"a": ["b"]}, "outside3")
+    assert (names["HEADERS"], names["PASSWORD"]) == ({"Authorization": "outside4"}, ["outside5", "outside6"])
+    assert all(f"the environment variable {name}.\n" in told for name in wanted)
+
+
 def test_passwords_in_addresses_are_not_written():
     assert exports.without_credentials("http://ana:secret@host:80/x") == ("http://host:80/x", True)
     assert exports.without_credentials("http://host:80/x") == ("http://host:80/x", False)

@@ -129,3 +129,9 @@ def test_only_a_close_word_is_suggested():
 
 def test_a_mistake_shows_control_characters_as_symbols():
     assert str(Mistake("No promise a\x1b[2Jb.")) == "No promise a␛[2Jb."
+
+
+def test_neither_a_mistake_nor_a_value_tells_a_secret() -> None:
+    """Both stand in outputs, which are saved and shown around."""
+    assert str(Mistake("No answer from http://ana:hunter2@host/x.")) == "No answer from http://ana:•••@host/x."
+    assert short_repr({"api_key": "hunter2", "n": 1}) == "{'api_key': •••, 'n': 1}"

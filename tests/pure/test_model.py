@@ -340,6 +340,11 @@ def test_every_state_has_a_word_a_glyph_and_a_place_in_the_order_of_urgency() ->
         ("", "Login(user='u', db_secret='hunter2')", "Login(user='u', db_secret=•••)"),
         ("headers", '{"Authorization": "Bearer hunter2"}', '{"Authorization": •••}'),
         ("options", "{'password': 'hunter2 and mo…", "{'password': •••"),
+        ("url", "'postgres://ana:hunter2@host:5432/db?x=1'", "'postgres://ana:•••@host:5432/db?x=1'"),
+        ("url", "'ssh://git@host:22/x', 'http://host:80/a@b'", "'ssh://git@host:22/x', 'http://host:80/a@b'"),
+        ("", "Authorization: Basic YW5hOmh1bnRlcjI= sent", "Authorization: ••• sent"),
+        ("", "{'X-Auth': 'Bearer eyJhbGci.x-1_2'}", "{'X-Auth': 'Bearer •••'}"),
+        ("", "Basic authentication, bearer Certificates", "Basic authentication, bearer Certificates"),
     ],
 )
 def test_what_stands_under_the_name_of_a_secret_is_not_shown(name: str, text: str, shown: str) -> None:

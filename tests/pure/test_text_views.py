@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from sample_runs import START, Story, backfill, broken, pipeline
 from test_text import TEXTS, hostile_model
 
+from resonate.events import PromiseCreated
 from resonate_notebook.model import STATES
 from resonate_notebook.text import cells
 from resonate_notebook.text_views import GAP_CELLS, SORTS, Clock, Scale, idle_gaps, pieces, render_table, render_timeline, select
@@ -138,6 +140,16 @@ def test_sorting_and_choosing_mean_what_their_words_say() -> None:
     assert {node.state for node in select(model, now, "open", "call")} == {"running", "retrying", "sleeping", "waiting", "pending"}
     assert [node.id for node in select(model, now, "failed", "call")] == ["demo.1.37.1"]
     assert [node.state for node in select(model, now, "sleeping", "call")] == ["sleeping"]
+
+
+def test_a_run_that_has_slept_for_years_is_drawn_at_once() -> None:
+    """What an axis costs depends on its width, and not on how long ago the run began."""
+    story = Story("r")
+    story.facts.append(PromiseCreated("r", "r", START - 50 * 365 * 86_400, None, "run", "old", (), START))
+    story.facts.append(PromiseCreated("r", "r.1", START - 50 * 365 * 86_400 + 1, "r", "sleep", "sleep", (), START + 9))
+    began = time.perf_counter()
+    assert "18250 d" in render_timeline(story.model(), START)
+    assert time.perf_counter() - began < 1
 
 
 @given(st.tuples(TEXTS, TEXTS, TEXTS), st.integers(60, 130), st.booleans())

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
-PASS, LOSE_REPLY, LOSE_REQUEST, HANG = "pass", "lose the reply", "lose the request", "hang"
+PASS, LOSE_REPLY, LOSE_REQUEST, HANG, LATE = "pass", "lose the reply", "lose the request", "hang", "late"
 Fate = str | bytes
 """What becomes of a request: one of the above, or bytes that are answered in the server's place."""
 
@@ -23,6 +23,7 @@ class Asked(NamedTuple):
     number: int
     kind: str
     head: str
+    body: bytes
 
 
 def reply(status: int, body: bytes = b"", kind: str = "application/json", *more: str) -> bytes:
@@ -44,10 +45,13 @@ class Crossing:
         """Whoever asks for a stream waits, as behind a proxy that passes a reply on when it is whole."""
         self.is_mute = False
         """Streams that are open go on, and nothing comes out of them."""
+        self.late_s = 0.0
+        """So long after the server has acted the reply to a request that is `LATE` is passed on."""
         self.asked: list[Asked] = []
         self.times: list[float] = []
         """When each request came, streams among them."""
         self._lock = threading.Lock()
+        self._gone = threading.Event()
         self._open: set[socket.socket] = set()
         self._streams: set[socket.socket] = set()
         self.port = 0
@@ -65,12 +69,14 @@ class Crossing:
 
     def up(self) -> None:
         """Be there, at the same port as before."""
+        self._gone.clear()
         self._listener = socket.create_server(("127.0.0.1", self.port))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def down(self) -> None:
         """Be gone: nobody listens, and all connections are cut."""
+        self._gone.set()
         self._listener.close()
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", self.port), 1).close()  # wakes who accepts
@@ -133,7 +139,7 @@ class Crossing:
                 connection.sendall(reply(503))
             return False
         with self._lock:
-            asked = Asked(len(self.asked) + 1, _kind(method, path, body), text)
+            asked = Asked(len(self.asked) + 1, _kind(method, path, body), text, body)
             self.asked.append(asked)
         fate = self.fate(asked)
         if fate == LOSE_REQUEST:
@@ -147,6 +153,8 @@ class Crossing:
         answered = self._answer(head + body, method)
         if fate == LOSE_REPLY:
             return False
+        if fate == LATE:
+            self._gone.wait(self.late_s)
         connection.sendall(answered)
         return True
 

@@ -11,7 +11,7 @@ import pytest
 from tests.process.waiting import when
 from tests.remote.conftest import Made
 from tests.remote.crossing import Crossing
-from tests.remote.losses import Figures, killed_servers, lost_replies
+from tests.remote.losses import Figures, Slowness, awaited_replies, killed_servers, lost_replies, slow_replies
 from tests.remote.processes import lines, worker
 
 SOON_S = 20
@@ -26,6 +26,21 @@ def test_a_lost_reply_loses_nothing(url: str, protocol: str, program: str) -> No
     assert figures.wrong == []
     assert figures.runs > 6
     assert figures.slowest_s < 5
+
+
+def test_a_late_reply_loses_nothing(url: str, protocol: str) -> None:
+    """What is answered too late is asked for again and adopted: no step runs twice, the server is not stormed, Ctrl-C ends a wait."""
+    figures = Slowness()
+    slow_replies(url, protocol, figures, late_s=0.6, timeout_s=0.2)
+    assert figures.wrong == []
+    assert figures.late > 6
+
+
+def test_a_late_reply_is_waited_for(url: str, protocol: str) -> None:
+    """Who is told to wait longer than a server takes asks it for everything once."""
+    figures = Slowness()
+    awaited_replies(url, protocol, figures, late_s=0.3)
+    assert figures.wrong == []
 
 
 def test_a_server_that_is_killed_loses_nothing(protocol: str) -> None:
