@@ -252,10 +252,10 @@ class Widget {
     if (!this.width) return;
     run.summarise();
     this.element.classList.toggle("rg-stale", this.staleMs > 0); this.element.classList.toggle("rg-over", run.settled);
-    const keeps = makeFilter(this.filter, this.sought);
-    this.rows = this.chosen === "table" ? tableRows(run, keeps, this.sort, this.kind === "table" ? before : [])
-      : buildRows(run, this.folds, keeps);
-    this.foundCount = keeps && this.sought.trim() ? run.order.filter(keeps).length : 0; this.updatePanel();
+    const keeps = makeFilter(this.filter, this.sought), found = keeps && run.order.filter(keeps);
+    this.rows = this.chosen === "table" ? tableRows(run, found, this.sort, this.kind === "table" ? before : [])
+      : buildRows(run, this.folds, found);
+    this.foundCount = found?.length; this.updatePanel();
     const kind = this.pickKind(), { rows } = this;
     const same = before.length === rows.length && before.every((row, at) => row.key === rows[at].key);
     const changed = kind !== this.kind || !same || this.drawnWidth !== this.viewWidth;
@@ -267,8 +267,8 @@ class Widget {
   }
   /* The row with the keyboard may have been folded away: its nearest ancestor that still shows takes over. */
   keepCurrent(before) {
+    if (this.rows.some(row => row.key === this.current)) return;
     const keys = new Set(this.rows.map(row => row.key));
-    if (keys.has(this.current)) return;
     const row = before.find(candidate => candidate.key === this.current);
     this.current = standIn(row, keys) ?? this.rows[0]?.key ?? null;
   }
