@@ -63,7 +63,7 @@ class Widget {
     this.sight = new IntersectionObserver(entries => {
       this.far = !entries.at(-1).isIntersecting;
       if (!this.far && this.farTimer) this.schedule(true);
-    }, { rootMargin: "200px" });
+    }, { rootMargin: "200px", scrollMargin: "200px" });       // the second is for a notebook that scrolls in the page
     this.sight.observe(this.element);
     this.clock = setInterval(() => this.tick(), 1000); this.setTone();
   }
