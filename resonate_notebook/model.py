@@ -24,6 +24,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections import deque
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from resonate.events import AttemptStarted, Event, PromiseCreated, PromiseSettled, RetryScheduled, RunHalted
@@ -95,14 +96,15 @@ class Node:
     def __init__(self, index: int, parent: Node | None, event: PromiseCreated) -> None:
         self.index, self.parent = index, parent
         self.id, self.name, self.kind, self.arguments = event.id, event.name, event.kind, without_secrets(event.arguments)
-        self.children: list[Node] = []
+        # Most calls have no calls and one attempt: lists of their own would be two thirds of what a garbage collection goes through.
+        self.children: list[Node] | tuple[()] = ()
         self.created_at = event.at
         self.began_at: float | None = event.at if event.kind in _FIRST_STATE else None
         self.ended_at: float | None = None
         self.due_at: float | None = event.timeout_at if event.kind in _FIRST_STATE else None
         self.attempt = 0
         self.limit: int | None = None
-        self.tries: list[float] = []  # Begin, end, begin, end, … of the attempts that were seen, the latest ones.
+        self.tries: tuple[float, ...] = ()  # Begin, end, begin, end, … of the attempts that were seen, the latest ones.
         self.error = ""
         self.recovered = self.caught = False
         # `fact` is the state by the node's own events, `state` the one to show.
@@ -198,13 +200,20 @@ class RunModel:
         if event.run != self.run_id:
             return
         self.newest_at = max(self.newest_at, event.at)
-        ready = deque((event,))
+        added = self._take(event)
+        if added is None or not self._aside:
+            return
+        ready = deque(self._late(added))
         while ready:
             added = self._take(ready.popleft())
-            if added is not None and self._aside:
-                late = self._aside.pop(added.id, [])
-                self._aside_count -= len(late)
-                ready.extend(late)
+            if added is not None:
+                ready.extend(self._late(added))
+
+    def _late(self, added: Node) -> list[Event]:
+        """What was kept aside until this promise came."""
+        late = self._aside.pop(added.id, [])
+        self._aside_count -= len(late)
+        return late
 
     def _take(self, event: Event) -> Node | None:
         if isinstance(event, PromiseCreated):
@@ -251,7 +260,10 @@ class RunModel:
         if parent is None:
             self.root = node
         else:
-            parent.children.append(node)
+            if isinstance(parent.children, list):
+                parent.children.append(node)
+            else:
+                parent.children = [node]
             parent.open_children += 1
             self._weigh(parent)
             if parent.newest_child is None or node.created_at >= parent.newest_child.created_at:
@@ -271,12 +283,12 @@ class RunModel:
         progress = 2 * event.attempt + failed
         if progress <= node.progress and event.at <= node.progress_at:
             return
-        if failed and len(node.tries) % 2 == 0:  # Its beginning was not seen.
-            node.tries.append(node.tries[-1] if node.tries else min(event.at, node.created_at))
-        if len(node.tries) % 2 == failed:  # A run that is taken up again is still in the attempt that it was in.
-            node.tries.append(event.at)
-        if len(node.tries) > 2 * ATTEMPTS_KEPT:
-            del node.tries[:2]
+        tries = node.tries
+        if failed and len(tries) % 2 == 0:  # Its beginning was not seen.
+            tries += (tries[-1] if tries else min(event.at, node.created_at),)
+        if len(tries) % 2 == failed:  # A run that is taken up again is still in the attempt that it was in.
+            tries += (event.at,)
+        node.tries = tries[2:] if len(tries) > 2 * ATTEMPTS_KEPT else tries
         node.progress, node.progress_at = progress, event.at
         node.attempt, node.limit = event.attempt, event.limit
         if isinstance(event, RetryScheduled):
@@ -355,28 +367,33 @@ class RunModel:
         The operations are `["run", fields]`, `["add", node]` and `["set", index, fields]`, where None clears a field. `seq` has
         grown by 1 when there are any. What a snapshot has told early comes once more, in full: an "add" of a known node sets it.
         """
-        operations: list[list[Any]] = []
+        return list(self.each_operation())
+
+    def each_operation(self) -> Iterator[list[Any]]:
+        """Like `take_operations`, one after the other. Whoever begins takes them all, and gives the model no fact in between."""
+        taken = False
         run = self._run_fields()
         if run != self._sent_run:
-            operations.append(["run", {key: value for key, value in run.items() if self._sent_run.get(key) != value}])
+            taken = True
+            yield ["run", {key: value for key, value in run.items() if self._sent_run.get(key) != value}]
             self._sent_run = run
         for index in self._changed:
             node, early = self.nodes[index], index in self._told_early
             fields = self._state_fields(node)
             if index >= self._sent_count:
-                operations.append(["add", self._wire_node(node, fields, blanks=early)])
+                taken = True
+                yield ["add", self._wire_node(node, fields, blanks=early)]
             else:
                 both = zip(_WIRE_FIELDS, node.sent, fields, strict=True)
                 changed = {key: now for key, was, now in both if early or was != now}
                 if changed:
-                    operations.append(["set", index, changed])
+                    taken = True
+                    yield ["set", index, changed]
             node.sent = fields
         self._changed.clear()
         self._told_early.clear()
         self._sent_count = len(self.nodes)
-        if operations:
-            self.seq += 1
-        return operations
+        self.seq += taken
 
     def snapshot(self, now_s: float | None = None) -> dict[str, Any]:
         """Answers the whole picture as a message. `now_s` (seconds since the epoch) is the newest fact's time unless given."""

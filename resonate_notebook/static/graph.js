@@ -120,7 +120,7 @@ class Widget {
     this.newsAt = performance.now(); this.run.frozen = this.detached; this.cut = false;
     if (message.kind === "snapshot") this.takeSnapshot(message);
     else if (message.kind === "ops") { if (!this.run.apply(message)) this.askSnapshot(); }
-    else if (message.kind === "tick") this.run.heard(message.now);
+    else if (message.kind === "tick") this.takeTick(message);
     else if (message.kind === "detail") this.takeDetail(message);
     else if (message.kind === "log") { if (this.panel?.id === message.id) this.panel.takeLog(message); }
     else if (message.kind === "reply") this.requests.answered(message);
@@ -133,6 +133,10 @@ class Widget {
     if (before && before !== this.run.info.id) {
       this.folds.clear(); this.filter = this.selected = this.current = null; this.tallest = 0; this.header.clearSearch();
     }
+  }
+  takeTick({ now, seq }) {
+    this.run.heard(now);
+    if (this.run.seq === null || seq > this.run.seq) { this.askedAt = null; this.askSnapshot(); }
   }
   takeDetail(message) {
     const node = this.run.byId.get(message.id);

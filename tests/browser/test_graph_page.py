@@ -43,6 +43,21 @@ def test_a_gap_asks_for_one_snapshot_and_draws_nothing_half(front: Front) -> Non
     expect(front.item("demo.1.9")).to_be_visible()
 
 
+def test_a_view_that_lacks_a_batch_of_which_it_is_told_asks_for_a_snapshot(front: Front) -> None:
+    """A tick names the last batch; a view that has that one, or a later one, asks for nothing."""
+    front.deliver({"kind": "tick", "now": 5000, "seq": 0})
+    front.settle()
+    assert len(front.sent("snapshot")) == 1  # it has no picture at all
+    front.snapshot(small())
+    for seq in (0, 1):
+        front.deliver({"kind": "tick", "now": 5100, "seq": seq})
+    front.settle()
+    assert len(front.sent("snapshot")) == 1
+    front.deliver({"kind": "tick", "now": 5200, "seq": 2})
+    front.settle()
+    assert len(front.sent("snapshot")) == 2
+
+
 def test_a_batch_that_came_twice_counts_once(front: Front) -> None:
     """A repeated sequence number is passed over."""
     front.snapshot(small())

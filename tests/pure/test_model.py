@@ -176,13 +176,13 @@ def test_the_times_of_attempts_are_kept_the_latest_ones() -> None:
     story.created(1, "r.1", "f").failed(3, "r.1", 1, 3, 4, "Oops").started(4, "r.1", 2)
     model = story.model()
     root, call = model.nodes
-    assert (root.tries, call.tries) == ([START], [START + 1, START + 3, START + 4])
+    assert (root.tries, call.tries) == ((START,), (START + 1, START + 3, START + 4))
     for attempt in range(2, 100):
         for fact in (
             Story("r").failed(2 * attempt, "r.1", attempt, None, 2 * attempt + 1, "E").started(2 * attempt + 1, "r.1", attempt + 1).facts
         ):
             model.apply(fact)
-    assert call.tries[-3:] == [START + 197, START + 198, START + 199]
+    assert call.tries[-3:] == (START + 197, START + 198, START + 199)
     assert len(call.tries) <= 2 * ATTEMPTS_KEPT
 
 
