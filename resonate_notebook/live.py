@@ -23,6 +23,7 @@ widget is heard after all, it comes back.
 from __future__ import annotations
 
 import html
+import json
 import logging
 import threading
 import time
@@ -336,25 +337,26 @@ class Follower:
 
     def _flush_widgets(self, followed: Followed, now_s: float) -> None:
         model = followed.model
-        from resonate_notebook.widget import Told, write_all, write_json
+        from resonate_notebook.widget import Told
 
         sends: list[tuple[GraphWidget[Followed], Told]] = []
         with self.lock:
             listening = [widget for widget in followed.widgets if widget.comm is not None and not widget.detached]
             model.busy = self.busy
-            operations = write_all(model.each_operation()) if listening else ""
-            tick = write_json(_tick(model) | {"kind": "ops"})
-            batch = Told(f'{tick[:-1]},"ops":[{operations}]}}')
+            operations = model.write_operations() if listening else ""
+            tick = _tick(model)
+            batch = Told(f'{{"kind":"ops","seq":{tick["seq"]},"now":{tick["now"]},"ops":[{operations}]}}')
             whole: Told | None = None
             for widget in listening:
                 if widget.snapshot_due(now_s):
-                    whole = whole or Told(write_json(model.snapshot(time.time())))
+                    whole = whole or Told(model.write_snapshot(time.time()))
                     sends.append((widget, whole))
                 elif operations:
                     sends.append((widget, batch))
                 elif not model.settled and now_s - widget.sent_at >= TICK_INTERVAL_S:
-                    sends.append((widget, Told(write_json(_tick(model)))))
-        sends += [(widget, Told(write_json(log))) for widget in listening if (log := self._log(followed, widget, now_s))]
+                    sends.append((widget, Told(json.dumps(tick))))
+        logs = ((widget, self._log(followed, widget, now_s)) for widget in listening)
+        sends += [(widget, Told(json.dumps(log, ensure_ascii=False))) for widget, log in logs if log]
         for widget, message in sends:
             widget.sent_at = now_s
             widget.tell(message)

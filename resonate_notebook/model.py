@@ -22,9 +22,9 @@ and was not when the parent was then rejected with the same error.
 from __future__ import annotations
 
 import heapq
+import json
 import re
 from collections import deque
-from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from resonate.events import AttemptStarted, Event, PromiseCreated, PromiseSettled, RetryScheduled, RunHalted
@@ -367,40 +367,51 @@ class RunModel:
         The operations are `["run", fields]`, `["add", node]` and `["set", index, fields]`, where None clears a field. `seq` has
         grown by 1 when there are any. What a snapshot has told early comes once more, in full: an "add" of a known node sets it.
         """
-        return list(self.each_operation())
+        operations: list[list[Any]] = json.loads(f"[{self.write_operations()}]")
+        return operations
 
-    def each_operation(self) -> Iterator[list[Any]]:
-        """Like `take_operations`, one after the other. Whoever begins takes them all, and gives the model no fact in between."""
-        taken = False
+    def write_operations(self) -> str:
+        """Like `take_operations`, as the inside of a JSON array; "" when nothing has changed.
+
+        Written as text from the start: dicts and lists for thousands of calls at a time are what Python's garbage collector takes for
+        lasting, and then it goes through all that the kernel has.
+        """
+        operations = []
         run = self._run_fields()
         if run != self._sent_run:
-            taken = True
-            yield ["run", {key: value for key, value in run.items() if self._sent_run.get(key) != value}]
+            changes = {key: value for key, value in run.items() if self._sent_run.get(key) != value}
+            operations.append(f'["run",{json.dumps(changes, ensure_ascii=False)}]')
             self._sent_run = run
         for index in self._changed:
             node, early = self.nodes[index], index in self._told_early
             fields = self._state_fields(node)
             if index >= self._sent_count:
-                taken = True
-                yield ["add", self._wire_node(node, fields, blanks=early)]
+                operations.append(f'["add",{self._wire_node(node, fields, blanks=early)}]')
             else:
                 both = zip(_WIRE_FIELDS, node.sent, fields, strict=True)
-                changed = {key: now for key, was, now in both if early or was != now}
+                changed = [f'"{key}":{_wire_value(now)}' for key, was, now in both if early or was != now]
                 if changed:
-                    taken = True
-                    yield ["set", index, changed]
+                    operations.append(f'["set",{index},{{{",".join(changed)}}}]')
             node.sent = fields
         self._changed.clear()
         self._told_early.clear()
         self._sent_count = len(self.nodes)
-        self.seq += taken
+        if operations:
+            self.seq += 1
+        return ",".join(operations)
 
     def snapshot(self, now_s: float | None = None) -> dict[str, Any]:
         """Answers the whole picture as a message. `now_s` (seconds since the epoch) is the newest fact's time unless given."""
+        message: dict[str, Any] = json.loads(self.write_snapshot(now_s))
+        return message
+
+    def write_snapshot(self, now_s: float | None = None) -> str:
+        """Like `snapshot`, as JSON."""
         self._told_early.update(self._changed)
         now = self.newest_at if now_s is None else now_s
-        nodes = [self._wire_node(node, self._state_fields(node)) for node in self.nodes]
-        return {"kind": "snapshot", "seq": self.seq, "run": {**self._run_fields(), "now": self.relative_ms(now)}, "nodes": nodes}
+        nodes = ",".join([self._wire_node(node, self._state_fields(node)) for node in self.nodes])
+        head = {"kind": "snapshot", "seq": self.seq, "run": {**self._run_fields(), "now": self.relative_ms(now)}}
+        return f'{json.dumps(head, ensure_ascii=False)[:-1]},"nodes":[{nodes}]}}'
 
     def relative_ms(self, at: float | None) -> int | None:
         """Answers a moment (seconds since the epoch) as whole milliseconds since the run's start; None for none, or for ever."""
@@ -419,17 +430,30 @@ class RunModel:
         ms = self.relative_ms
         return (
             node.state, ms(node.began_at), ms(node.ended_at), node.attempt or None, node.limit, ms(node.due_at),
-            _wire_text(node.error[:WIRE_ERROR_LIMIT]) or None, 1 if node.caught else None,
+            node.error[:WIRE_ERROR_LIMIT] or None, 1 if node.caught else None,
             [ms(at) for at in node.tries] if len(node.tries) > 1 else None,
         )  # fmt: skip
 
-    def _wire_node(self, node: Node, fields: tuple[Any, ...], *, blanks: bool = False) -> dict[str, Any]:
-        return {
-            "i": node.index, "id": _wire_text(node.id), "p": -1 if node.parent is None else node.parent.index,
-            "f": _wire_text(node.name), "k": node.kind, "t": self.relative_ms(node.created_at) or 0,
-            "a": [[_wire_text(name), _wire_text(text)] for name, text in node.arguments],
-            **{key: value for key, value in zip(_WIRE_FIELDS, fields, strict=True) if blanks or value is not None},
-        }  # fmt: skip
+    def _wire_node(self, node: Node, fields: tuple[Any, ...], *, blanks: bool = False) -> str:
+        parent = -1 if node.parent is None else node.parent.index
+        arguments = ",".join([f"[{_quoted(name)},{_quoted(text)}]" for name, text in node.arguments])
+        told = zip(_WIRE_FIELDS, fields, strict=True)
+        state = "".join([f',"{key}":{_wire_value(value)}' for key, value in told if blanks or value is not None])
+        return (
+            f'{{"i":{node.index},"id":{_quoted(node.id)},"p":{parent},"f":{_quoted(node.name)},"k":{_quoted(node.kind)},'
+            f'"t":{self.relative_ms(node.created_at) or 0},"a":[{arguments}]{state}}}'
+        )
+
+
+def _wire_value(value: Any) -> str:
+    """A field as JSON: a number, a text, a list of numbers or nothing."""
+    if isinstance(value, str):
+        return _quoted(value)
+    return str(value) if isinstance(value, int) else json.dumps(value)
+
+
+def _quoted(text: str) -> str:
+    return json.encoder.encode_basestring(_wire_text(text))
 
 
 def _wire_text(text: str) -> str:

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import ast
 import functools
-import itertools
 import json
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
 import anywidget
@@ -32,23 +31,8 @@ UNASKED_PAUSES: Final = 50
 """A snapshot that nobody asked for is followed by a pause of that many times what it took, so they take 2 % of the kernel at most."""
 PACKED_FROM_BYTES: Final = 1_000
 """Messages of that length go to the page compressed, where it can undo that: calls resemble each other, so a tenth is left."""
-PORTION: Final = 64
-"""Items of a message that are in memory at once while it is written."""
 VIEWS: Final = ("graph", "tree", "timeline", "table")
 WIDGET_MIME: Final = "application/vnd.jupyter.widget-view+json"
-
-
-write_json: Final[Callable[[object], str]] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-def write_all(items: Iterable[object]) -> str:
-    """Writes the inside of a JSON array. Each portion is let go before the next one is made: thousands of containers that live at
-    once are what Python's garbage collector takes for lasting, and then it goes through all that the kernel has.
-
-    >>> write_all([1, ["two"]])
-    '1,["two"]'
-    """
-    return ",".join(write_json(portion)[1:-1] for portion in itertools.batched(items, PORTION))
 
 
 class Told:
