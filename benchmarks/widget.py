@@ -100,7 +100,10 @@ WATCH = """wanted => {
     if (seen.shownAt === null) {
       const label = view => view.querySelector("[role=progressbar]").getAttribute("aria-label");
       const all = [...document.querySelectorAll("section.rg")];
-      const inSight = all.filter(view => { const { top, bottom } = view.getBoundingClientRect(); return bottom > 0 && top < innerHeight; });
+      const inSight = all.filter(view => {
+        const { top, bottom } = view.getBoundingClientRect(), place = view.closest(".jp-WindowedPanel-outer").getBoundingClientRect();
+        return bottom > place.top && top < place.bottom;
+      });
       if (all.length >= wanted.views && inSight.length && inSight.every(view => label(view) === wanted.label))
         seen.shownAt = Date.now();
     }
@@ -214,7 +217,8 @@ def many(bench: Bench) -> None:
     start = "runs = [resonate_notebook.run(f'demo.{n}', 'paced', 50, 4).show() for n in range(20)]"
     notebook = bench.open("many.ipynb", f"import resonate_notebook\n{start}", "max(ends.values())")
     begun = bench.watch("251 of 251 calls settled", views=20)
-    notebook.run(2)
+    notebook.start(2)
+    notebook.graph(2).nth(2).evaluate("view => view.scrollIntoView()")  # three in sight, as a person would have them
     shown_s = bench.shown()
     bench.took(case, begun)
     bench.note(case, "shown after the last event", (shown_s - bench.ask(notebook, 3)) * 1000, "ms", budget=300)
@@ -265,9 +269,9 @@ def large(bench: Bench) -> None:
     bench.note(case, "the run without a picture, the best of 3", without, "s")
     bench.note(case, "the run with a picture, the best of 3", with_picture, "s")
     bench.note(case, "slower with a picture", 100 * (with_picture / without - 1), "%", budget=15)
-    begun = bench.watch("")
     graph = notebook.graph(4)
     graph.get_by_role("tab", name="Tree").click()
+    begun = bench.watch("")
     graph.locator(".rg-scroll").evaluate(
         """async scroll => {
           for (let at = 0; at < 60; at++) { scroll.scrollTop += 60; await new Promise(done => requestAnimationFrame(done)); }

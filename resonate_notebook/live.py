@@ -23,6 +23,7 @@ widget is heard after all, it comes back.
 from __future__ import annotations
 
 import html
+import json
 import logging
 import threading
 import time
@@ -360,19 +361,20 @@ class Follower:
         with self.lock:
             listening = [widget for widget in followed.widgets if widget.comm is not None and not widget.detached]
             model.busy = self.busy
-            operations = model.take_operations() if listening else []
-            now_ms = model.relative_ms(time.time()) or 0
-            batch = Told({"kind": "ops", "seq": model.seq, "now": now_ms, "ops": operations})
+            operations = model.write_operations() if listening else ""
+            tick = _tick(model)
+            batch = Told(f'{{"kind":"ops","seq":{tick["seq"]},"now":{tick["now"]},"ops":[{operations}]}}')
             whole: Told | None = None
             for widget in listening:
                 if widget.snapshot_due(now_s):
-                    whole = whole or Told(model.snapshot(time.time()))
+                    whole = whole or Told(model.write_snapshot(time.time()))
                     sends.append((widget, whole))
                 elif operations:
                     sends.append((widget, batch))
                 elif not model.settled and now_s - widget.sent_at >= TICK_INTERVAL_S:
-                    sends.append((widget, Told({"kind": "tick", "now": now_ms})))
-        sends += [(widget, Told(log)) for widget in listening if (log := self._log(followed, widget, now_s))]
+                    sends.append((widget, Told(json.dumps(tick))))
+        logs = ((widget, self._log(followed, widget, now_s)) for widget in listening)
+        sends += [(widget, Told(json.dumps(log, ensure_ascii=False))) for widget, log in logs if log]
         for widget, message in sends:
             widget.sent_at = now_s
             widget.tell(message)
@@ -471,8 +473,11 @@ class Follower:
         followed = widget.about
         match message.get("kind"):
             case "hello":
-                widget.greeted = widget.wants_snapshot = True
-                widget.detached, widget.unpacks = False, message.get("unpacks") is not False
+                if widget.unasked and not widget.detached:
+                    self._outbox.append((widget, _tick(followed.model)))
+                else:
+                    widget.wants_snapshot = True
+                widget.greeted, widget.detached, widget.unpacks = True, False, message.get("unpacks") is not False
                 if followed.model.settled:
                     self._outbox.append((widget, {"kind": "final"}))
             case "loaded":
@@ -519,6 +524,11 @@ class Follower:
         except Exception as error:  # The kernel may be half gone.
             self._note(error)
         self._subscription.close()
+
+
+def _tick(model: RunModel) -> dict[str, Any]:
+    """What the page is told when nothing has changed: the time, and the number of the last batch."""
+    return {"kind": "tick", "now": model.relative_ms(time.time()) or 0, "seq": model.seq}
 
 
 def choose_mode(shell: Any, wanted: str) -> str:

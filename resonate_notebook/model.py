@@ -22,6 +22,7 @@ and was not when the parent was then rejected with the same error.
 from __future__ import annotations
 
 import heapq
+import json
 import re
 from collections import deque
 from collections.abc import Iterable
@@ -106,14 +107,15 @@ class Node:
     def __init__(self, index: int, parent: Node | None, event: PromiseCreated) -> None:
         self.index, self.parent = index, parent
         self.id, self.name, self.kind, self.arguments = event.id, event.name, event.kind, without_secrets(event.arguments)
-        self.children: list[Node] = []
+        # Most calls have no calls and one attempt: lists of their own would be two thirds of what a garbage collection goes through.
+        self.children: list[Node] | tuple[()] = ()
         self.created_at = event.at
         self.began_at: float | None = event.at if event.kind in _FIRST_STATE else None
         self.ended_at: float | None = None
         self.due_at: float | None = event.timeout_at if event.kind in _FIRST_STATE else None
         self.attempt = 0
         self.limit: int | None = None
-        self.tries: list[float] = []  # Begin, end, begin, end, … of the attempts that were seen, the latest ones.
+        self.tries: tuple[float, ...] = ()  # Begin, end, begin, end, … of the attempts that were seen, the latest ones.
         self.error = ""
         self.recovered = self.caught = False
         # `fact` is the state by the node's own events, `state` the one to show.
@@ -123,7 +125,7 @@ class Node:
         self.newest_child: Node | None = None
         self.open_children = 0
         self.working = False
-        self.shared_by: list[Node] = []  # Further calls of the run that wait for it.
+        self.shared_by: tuple[Node, ...] = ()  # Further calls of the run that wait for it.
         self.sent: tuple[Any, ...] = ()
 
     @property
@@ -217,13 +219,20 @@ class RunModel:
         if event.run != self.run_id:
             return
         self.newest_at = max(self.newest_at, event.at)
-        ready = deque((event,))
+        added = self._take(event)
+        if added is None or not self._aside:
+            return
+        ready = deque(self._late(added))
         while ready:
             added = self._take(ready.popleft())
-            if added is not None and self._aside:
-                late = self._aside.pop(added.id, [])
-                self._aside_count -= len(late)
-                ready.extend(late)
+            if added is not None:
+                ready.extend(self._late(added))
+
+    def _late(self, added: Node) -> list[Event]:
+        """What was kept aside until this promise came."""
+        late = self._aside.pop(added.id, [])
+        self._aside_count -= len(late)
+        return late
 
     def _take(self, event: Event) -> Node | None:
         if isinstance(event, PromiseCreated):
@@ -275,7 +284,10 @@ class RunModel:
         if parent is None:
             self.root = node
         else:
-            parent.children.append(node)
+            if isinstance(parent.children, list):
+                parent.children.append(node)
+            else:
+                parent.children = [node]
             parent.open_children += 1
             self._weigh(parent)
             if parent.newest_child is None or node.created_at >= parent.newest_child.created_at:
@@ -290,7 +302,7 @@ class RunModel:
         if node is None or caller is None:
             self._keep_aside(event.id if node is None else by, event)
         elif caller is not node.parent and node.parent is not None and caller not in node.shared_by and len(node.shared_by) < SHARERS_KEPT:
-            node.shared_by.append(caller)
+            node.shared_by += (caller,)
             self._show(node)
 
     def _attempt(self, node: Node, event: AttemptStarted | RetryScheduled | RunHalted) -> None:
@@ -304,12 +316,12 @@ class RunModel:
         progress = 2 * event.attempt + failed
         if progress <= node.progress and event.at <= node.progress_at:
             return
-        if failed and len(node.tries) % 2 == 0:  # Its beginning was not seen.
-            node.tries.append(node.tries[-1] if node.tries else min(event.at, node.created_at))
-        if len(node.tries) % 2 == failed:  # A run that is taken up again is still in the attempt that it was in.
-            node.tries.append(event.at)
-        if len(node.tries) > 2 * ATTEMPTS_KEPT:
-            del node.tries[:2]
+        tries = node.tries
+        if failed and len(tries) % 2 == 0:  # Its beginning was not seen.
+            tries += (tries[-1] if tries else min(event.at, node.created_at),)
+        if len(tries) % 2 == failed:  # A run that is taken up again is still in the attempt that it was in.
+            tries += (event.at,)
+        node.tries = tries[2:] if len(tries) > 2 * ATTEMPTS_KEPT else tries
         node.progress, node.progress_at = progress, event.at
         node.attempt, node.limit = event.attempt, event.limit
         if isinstance(event, RetryScheduled):
@@ -388,35 +400,51 @@ class RunModel:
         The operations are `["run", fields]`, `["add", node]` and `["set", index, fields]`, where None clears a field. `seq` has
         grown by 1 when there are any. What a snapshot has told early comes once more, in full: an "add" of a known node sets it.
         """
-        operations: list[list[Any]] = []
+        operations: list[list[Any]] = json.loads(f"[{self.write_operations()}]")
+        return operations
+
+    def write_operations(self) -> str:
+        """Like `take_operations`, as the inside of a JSON array; "" when nothing has changed.
+
+        Written as text from the start: dicts and lists for thousands of calls at a time are what Python's garbage collector takes for
+        lasting, and then it goes through all that the kernel has.
+        """
+        operations = []
         run = self._run_fields()
         if run != self._sent_run:
-            operations.append(["run", {key: value for key, value in run.items() if self._sent_run.get(key) != value}])
+            changes = {key: value for key, value in run.items() if self._sent_run.get(key) != value}
+            operations.append(f'["run",{json.dumps(changes, ensure_ascii=False)}]')
             self._sent_run = run
         for index in self._changed:
             node, early = self.nodes[index], index in self._told_early
             fields = self._state_fields(node)
             if index >= self._sent_count:
-                operations.append(["add", self._wire_node(node, fields, blanks=early)])
+                operations.append(f'["add",{self._wire_node(node, fields, blanks=early)}]')
             else:
                 both = zip(_WIRE_FIELDS, node.sent, fields, strict=True)
-                changed = {key: now for key, was, now in both if early or was != now}
+                changed = [f'"{key}":{_wire_value(now)}' for key, was, now in both if early or was != now]
                 if changed:
-                    operations.append(["set", index, changed])
+                    operations.append(f'["set",{index},{{{",".join(changed)}}}]')
             node.sent = fields
         self._changed.clear()
         self._told_early.clear()
         self._sent_count = len(self.nodes)
         if operations:
             self.seq += 1
-        return operations
+        return ",".join(operations)
 
     def snapshot(self, now_s: float | None = None) -> dict[str, Any]:
         """Answers the whole picture as a message. `now_s` (seconds since the epoch) is the newest fact's time unless given."""
+        message: dict[str, Any] = json.loads(self.write_snapshot(now_s))
+        return message
+
+    def write_snapshot(self, now_s: float | None = None) -> str:
+        """Like `snapshot`, as JSON."""
         self._told_early.update(self._changed)
         now = self.newest_at if now_s is None else now_s
-        nodes = [self._wire_node(node, self._state_fields(node)) for node in self.nodes]
-        return {"kind": "snapshot", "seq": self.seq, "run": {**self._run_fields(), "now": self.relative_ms(now)}, "nodes": nodes}
+        nodes = ",".join([self._wire_node(node, self._state_fields(node)) for node in self.nodes])
+        head = {"kind": "snapshot", "seq": self.seq, "run": {**self._run_fields(), "now": self.relative_ms(now)}}
+        return f'{json.dumps(head, ensure_ascii=False)[:-1]},"nodes":[{nodes}]}}'
 
     def relative_ms(self, at: float | None) -> int | None:
         """Answers a moment (seconds since the epoch) as whole milliseconds since the run's start; None for none, or for ever."""
@@ -436,17 +464,30 @@ class RunModel:
         ms = self.relative_ms
         return (
             node.state, ms(node.began_at), ms(node.ended_at), node.attempt or None, node.limit, ms(node.due_at),
-            _wire_text(node.error[:WIRE_ERROR_LIMIT]) or None, 1 if node.caught else None,
+            node.error[:WIRE_ERROR_LIMIT] or None, 1 if node.caught else None,
             [ms(at) for at in node.tries] if len(node.tries) > 1 else None, [caller.index for caller in node.shared_by] or None,
         )  # fmt: skip
 
-    def _wire_node(self, node: Node, fields: tuple[Any, ...], *, blanks: bool = False) -> dict[str, Any]:
-        return {
-            "i": node.index, "id": _wire_text(node.id), "p": -1 if node.parent is None else node.parent.index,
-            "f": _wire_text(node.name), "k": node.kind, "t": self.relative_ms(node.created_at) or 0,
-            "a": [[_wire_text(name), _wire_text(text)] for name, text in node.arguments],
-            **{key: value for key, value in zip(_WIRE_FIELDS, fields, strict=True) if blanks or value is not None},
-        }  # fmt: skip
+    def _wire_node(self, node: Node, fields: tuple[Any, ...], *, blanks: bool = False) -> str:
+        parent = -1 if node.parent is None else node.parent.index
+        arguments = ",".join([f"[{_quoted(name)},{_quoted(text)}]" for name, text in node.arguments])
+        told = zip(_WIRE_FIELDS, fields, strict=True)
+        state = "".join([f',"{key}":{_wire_value(value)}' for key, value in told if blanks or value is not None])
+        return (
+            f'{{"i":{node.index},"id":{_quoted(node.id)},"p":{parent},"f":{_quoted(node.name)},"k":{_quoted(node.kind)},'
+            f'"t":{self.relative_ms(node.created_at) or 0},"a":[{arguments}]{state}}}'
+        )
+
+
+def _wire_value(value: Any) -> str:
+    """A field as JSON: a number, a text, a list of numbers or nothing."""
+    if isinstance(value, str):
+        return _quoted(value)
+    return str(value) if isinstance(value, int) else json.dumps(value)
+
+
+def _quoted(text: str) -> str:
+    return json.encoder.encode_basestring(_wire_text(text))
 
 
 def _wire_text(text: str) -> str:

@@ -7,7 +7,7 @@ is filled in whenever the page asks for the widget's state, so a page that is lo
 
 Messages that come before the page has loaded our module are lost on it, and while a cell blocks the kernel its question for a
 snapshot stays unanswered (ipykernel 7.4 keeps it until the cell has ended). So until a widget has been heard of, snapshots are
-sent unasked, at growing intervals.
+sent unasked, at growing intervals. A page that says hello after that is told how far the batches are, and asks if it lacks any.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ WIDGET_MIME: Final = "application/vnd.jupyter.widget-view+json"
 
 
 class Told:
-    """A message for the page, `content`; compressed once for all widgets that get it, when the first of them asks."""
+    """A message for the page, as JSON; compressed once for all widgets that get it, when the first of them asks."""
 
-    def __init__(self, content: dict[str, Any]) -> None:
-        self.content = content
+    def __init__(self, text: str) -> None:
+        self.text = text
 
     @functools.cached_property
     def packed(self) -> bytes:
-        """The message as compressed JSON; nothing where it is too short to gain by that."""
-        text = json.dumps(self.content, ensure_ascii=False, separators=(",", ":")).encode()
-        return zlib.compress(text, 1) if len(text) >= PACKED_FROM_BYTES else b""
+        """The message compressed; nothing where it is too short to gain by that."""
+        data = self.text.encode()
+        return zlib.compress(data, 1) if len(data) >= PACKED_FROM_BYTES else b""
 
 
 class GraphWidget[About](anywidget.AnyWidget):
@@ -76,6 +76,7 @@ class GraphWidget[About](anywidget.AnyWidget):
         self.greeted = False  # It has said hello: a view is there, and hears us.
         self.unpacks = True  # It can read compressed messages, unless it says that it cannot.
         self.wants_snapshot = False
+        self.unasked = False  # It got a snapshot that nobody asked for, and every batch since.
         self.detached = False
         self.watched = ""
         """The call whose panel is open."""
@@ -107,6 +108,7 @@ class GraphWidget[About](anywidget.AnyWidget):
             return True
         if self.greeted or now_s < self._unasked_at:
             return False
+        self.unasked = True
         self._unasked_pause_s = min(2 * self._unasked_pause_s, UNASKED_LONGEST_S)
         self._unasked_at = now_s + self._unasked_pause_s
         return True
@@ -120,7 +122,7 @@ class GraphWidget[About](anywidget.AnyWidget):
         if self.unpacks and message.packed:
             self.send({"kind": "packed"}, buffers=[message.packed])
         else:
-            self.send(message.content)
+            self.send(json.loads(message.text))
 
     def view_bundle(self) -> dict[str, Any]:
         """The part of a display's mime bundle that shows this widget."""

@@ -13,7 +13,6 @@ export class GraphView extends View {
     super(widget, "graph", "tree", "call graph");
     Object.assign(this, { grey: draw("path", {}), blue: draw("path", { class: "rg-live" }), dashed: draw("path", { class: "rg-shared" }) });
     this.pad.append(this.lines = draw("svg", { class: "rg-edges", "aria-hidden": "true" }, this.grey, this.blue, this.dashed));
-    this.scroll.addEventListener("scroll", () => widget.showHints(), { passive: true });
   }
   get contentHeight() { return this.bottom + 28; }
   offsetOf(row) { return row.y + 20; }
@@ -23,7 +22,7 @@ export class GraphView extends View {
     if (!row) return;
     const into = (from, until, at, room) => from < at ? Math.max(0, from) : until > at + room ? until - room : at;
     scroll.scrollLeft = into(row.x - LEFT, row.x + row.width + LEFT, scroll.scrollLeft, scroll.clientWidth);
-    scroll.scrollTop = into(row.y - TOP, row.y + row.height + TOP, scroll.scrollTop, scroll.clientHeight);
+    scroll.scrollTop = this.top = into(row.y - TOP, row.y + row.height + TOP, scroll.scrollTop, scroll.clientHeight);
   }
   draw(rows, structural) {
     this.rows = rows; this.measureColumns(structural); this.placeBoxes();

@@ -63,7 +63,7 @@ class Widget {
     this.sight = new IntersectionObserver(entries => {
       this.far = !entries.at(-1).isIntersecting;
       if (!this.far && this.farTimer) this.schedule(true);
-    }, { rootMargin: "200px" });
+    }, { rootMargin: "200px", scrollMargin: "200px" });       // the second is for a notebook that scrolls in the page
     this.sight.observe(this.element);
     this.clock = setInterval(() => this.tick(), 1000); this.setTone();
   }
@@ -120,7 +120,7 @@ class Widget {
     this.newsAt = performance.now(); this.run.frozen = this.detached; this.cut = false;
     if (message.kind === "snapshot") this.takeSnapshot(message);
     else if (message.kind === "ops") { if (!this.run.apply(message)) this.askSnapshot(); }
-    else if (message.kind === "tick") this.run.heard(message.now);
+    else if (message.kind === "tick") this.takeTick(message);
     else if (message.kind === "detail") this.takeDetail(message);
     else if (message.kind === "log") { if (this.panel?.id === message.id) this.panel.takeLog(message); }
     else if (message.kind === "reply") this.requests.answered(message);
@@ -133,6 +133,10 @@ class Widget {
     if (before && before !== this.run.info.id) {
       this.folds.clear(); this.filter = this.selected = this.current = null; this.tallest = 0; this.header.clearSearch();
     }
+  }
+  takeTick({ now, seq }) {
+    this.run.heard(now);
+    if (this.run.seq === null || seq > this.run.seq) { this.askedAt = null; this.askSnapshot(); }
   }
   takeDetail(message) {
     const node = this.run.byId.get(message.id);
@@ -253,10 +257,10 @@ class Widget {
     if (!this.width) return;
     run.summarise();
     this.element.classList.toggle("rg-stale", this.staleMs > 0); this.element.classList.toggle("rg-over", run.settled);
-    const keeps = makeFilter(this.filter, this.sought);
-    this.rows = this.chosen === "table" ? tableRows(run, keeps, this.sort, this.kind === "table" ? before : [])
-      : buildRows(run, this.folds, keeps);
-    this.foundCount = keeps && this.sought.trim() ? run.order.filter(keeps).length : 0; this.updatePanel();
+    const keeps = makeFilter(this.filter, this.sought), found = keeps && run.order.filter(keeps);
+    this.rows = this.chosen === "table" ? tableRows(run, found, this.sort, this.kind === "table" ? before : [])
+      : buildRows(run, this.folds, found);
+    this.foundCount = found?.length; this.updatePanel();
     const kind = this.pickKind(), { rows } = this;
     const same = before.length === rows.length && before.every((row, at) => row.key === rows[at].key);
     const changed = kind !== this.kind || !same || this.drawnWidth !== this.viewWidth;
@@ -268,8 +272,8 @@ class Widget {
   }
   /* The row with the keyboard may have been folded away: its nearest ancestor that still shows takes over. */
   keepCurrent(before) {
+    if (this.rows.some(row => row.key === this.current)) return;
     const keys = new Set(this.rows.map(row => row.key));
-    if (keys.has(this.current)) return;
     const row = before.find(candidate => candidate.key === this.current);
     this.current = standIn(row, keys) ?? this.rows[0]?.key ?? null;
   }

@@ -4,6 +4,7 @@ import { draw, isNew, make, makeButton, put, visible } from "./document.js";
 import { BAR_ORDER, icon, setIcon, sign, STATES, WHERE_SAYS } from "./states.js";
 import { callText, clip, count, countsText, duration, plural, wholeSeconds } from "./formats.js";
 import { noteOf } from "./notes.js";
+import { BUSY_MS } from "./parts.js";
 
 const SAY_MS = 5000;
 
@@ -89,6 +90,10 @@ export class Header {
   /* One part of the bar and one chip per state; those that count nothing are hidden. A chip that is pressed stays while its
    * count is 0, or the filter could not be taken away. */
   drawCounts({ counts, order, settledCount }) {
+    if (isNew(this.bar, Object.values(counts).join())) {      // only single changes move, as in the views
+      const at = performance.now();
+      this.bar.classList.toggle("rg-moving", at - (this.movedAt ?? -BUSY_MS) > BUSY_MS); this.movedAt = at;
+    }
     BAR_ORDER.forEach((state, at) => {
       const chip = this.chips.children[at], pressed = this.widget.filter === state;
       const text = `${count(counts[state])} ${STATES[state].word}`, $width = `${100 * counts[state] / (order.length || 1)}%`;

@@ -42,7 +42,7 @@ function failureNote(widget) {
 
 /* Pills for what needs a look but is scrolled out of sight. */
 export function drawHints(element, { rows, view, viewHeight }) {
-  const top = view.scrolledTo, bottom = top + viewHeight - view.headPx - 4;
+  const { top } = view, bottom = top + viewHeight - view.headPx - 4;
   const places = rows.filter(row => row.node && STATES[row.state].hot).map(row => ({ row, y: view.offsetOf(row) }));
   const hints = [["↑", places.filter(({ y }) => y < top)], ["↓", places.filter(({ y }) => y > bottom)]]
     .filter(([, list]) => list.length).map(([arrow, list]) => hintOf(arrow, list));

@@ -4,6 +4,7 @@ export const canUnpack = typeof DecompressionStream === "function";
 
 export async function unpack(message, buffers) {
   if (message.kind !== "packed" || !canUnpack) return message;
-  const stream = new Blob([buffers[0]]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Response(stream).json();
+  const { writable, readable } = new DecompressionStream("deflate"), writer = writable.getWriter();
+  const written = writer.write(buffers[0]).then(() => writer.close());
+  return (await Promise.all([new Response(readable).json(), written]))[0];
 }

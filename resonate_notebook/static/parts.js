@@ -4,7 +4,8 @@ import { draw, isNew, make, makeButton, put, visible } from "./document.js";
 import { BAR_ORDER, FAILED, icon, STATES, URGENT_FIRST } from "./states.js";
 import { argumentText, callText, clip, count, countsText, plural } from "./formats.js";
 
-const MOVE_MS = 220, BUSY_MS = 400;
+const MOVE_MS = 220;
+export const BUSY_MS = 400;
 export const MONO_PX = 7.23, TEXT_PX = 5.75;      // widths of a character: labels are fitted without measuring
 
 /* `name(arguments)`; where that is too long for its room (characters), the arguments lose their names. */
@@ -85,14 +86,16 @@ export function setTreeItem(element, row, widget, className, said) {
 /* Only single changes move: a second one within 400 ms jumps, so that a busy run does not swim. */
 export class View {
   constructor(widget, kind, role, label) {
-    Object.assign(this, { widget, rows: [], pool: [], shown: new Map(), headPx: 0 }); // shown: row key -> element in the document
+    Object.assign(this, { widget, rows: [], pool: [], shown: new Map(), headPx: 0, top: 0 });    // shown: row key -> its element
     this.pad = make("div", "rg-pad");
     this.scroll = put(make("div", "rg-scroll", this.pad), { role, "aria-label": label, tabindex: "-1" });
     this.element = make("div", `rg-view rg-${kind}`, this.scroll);
+    this.scroll.addEventListener("scroll", () => { this.top = this.scroll.scrollTop; this.scrolled(); }, { passive: true });
   }
   isHot(row) { return Boolean(STATES[row.state].hot) && !row.stack; }
   get rowsInSight() { return 10; }
-  get scrolledTo() { return this.scroll.scrollTop; }
+  /* Called when a person has scrolled. Where to is kept: asking the page would make it lay out anew in the midst of a drawing. */
+  scrolled() { this.widget.showHints(); }
   remove() { clearTimeout(this.moving); this.observer?.disconnect(); this.element.remove(); }
   /* Fills the element of a row, which is made or taken from the pool when the row had none. */
   place(row, entering) {

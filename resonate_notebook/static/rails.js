@@ -12,7 +12,7 @@ export class RailsView extends WindowView {
     super(widget, kind, "tree", label);
     this.element.prepend(this.path = make("div", "rg-path"));
   }
-  scrolled(top) { this.showPath(top > 30 ? this.rows[Math.floor((top + 30) / ROW_PX)] : null); }
+  filled(top) { this.showPath(top > 30 ? this.rows[Math.floor((top + 30) / ROW_PX)] : null); }
   /* A row's element, with the parts that a view adds after the name, and inside the cell of the name. */
   makeRow(parts, within, after) {
     Object.assign(parts, { grey: draw("path", {}), blue: draw("path", { class: "rg-live" }), fold: makeFold(this.widget) });

@@ -11,11 +11,10 @@ const NO_KIDS = Object.freeze([]), NO_RAILS = Object.freeze([]);
 export const stackKey = (parent, name) => `s${parent.index}/${name}`;
 
 /* The rows from top to bottom; each knows its kids, its parent row (`up`) and what its rails need. Without recursion: a
- * chain of calls may be thousands deep. `keeps`, if given, says which calls a filter keeps; their ancestors stay too. */
-export function buildRows(run, folds, keeps) {
-  const kept = keeps ? new Set([run.root]) : null, foldsItself = run.order.length > FOLD_ABOVE;
-  if (keeps) for (const node of run.order)
-    if (keeps(node)) for (let up = node; up && !kept.has(up); up = up.parent) kept.add(up);
+ * chain of calls may be thousands deep. `found`, if given, are the calls that a filter keeps; their ancestors stay too. */
+export function buildRows(run, folds, found) {
+  const kept = found ? new Set([run.root]) : null, foldsItself = run.order.length > FOLD_ABOVE;
+  for (const node of found ?? []) for (let up = node; up && !kept.has(up); up = up.parent) kept.add(up);
   // All rows of calls have one shape from their making on: engines are quick with that, and slow with what grows.
   const nodeRow = (node, depth) => {
     const members = kept ? node.kids.filter(kid => kept.has(kid)) : node.kids;
@@ -42,24 +41,19 @@ export function buildRows(run, folds, keeps) {
 
 /* Many siblings of one function become a stack, where the first of them stood. */
 function groupedKids(row, nodeRow, run, folds) {
-  const byName = new Map();
-  for (const node of row.members) {
-    const same = byName.get(node.name);
-    if (same) same.push(node); else byName.set(node.name, [node]);
-  }
-  if (byName.size > row.members.length - STACK_FROM + 1) return row.members.map(node => nodeRow(node, row.depth + 1));
   const kids = [];
-  for (const [name, nodes] of byName) {
-    if (nodes.length < STACK_FROM) { kids.push(...nodes.map(node => nodeRow(node, row.depth + 1))); continue; }
+  for (const node of row.members) {
+    const { peers, name } = node;
+    if (peers.length < STACK_FROM) { kids.push(nodeRow(node, row.depth + 1)); continue; }
+    if (peers[0] !== node) continue;
     const counts = noCounts(), key = stackKey(row.node, name);
-    for (const node of nodes) counts[node.state]++;
+    for (const peer of peers) counts[peer.state]++;
     const urgent = URGENT_FIRST.find(state => counts[state]);
     const state = urgent === "pending" && counts.resolved + counts.recovered && !run.settled ? "running" : urgent;
-    kids.push({ key, stack: nodes, name, counts, state, depth: row.depth + 1, foldable: true, open: folds.get(key) === true,
-      live: nodes.some(node => node.alive) });
+    kids.push({ key, stack: peers, name, counts, state, depth: row.depth + 1, foldable: true, open: folds.get(key) === true,
+      live: peers.some(peer => peer.alive) });
   }
-  const first = kid => kid.stack ? kid.stack[0].index : kid.node.index;
-  return kids.sort((a, b) => first(a) - first(b));
+  return kids;
 }
 
 /* Failures never fold away: they stand below their closed stack, the most urgent kept when there are many. */
@@ -108,13 +102,13 @@ const SORTS = {
   outcome: node => node.error || node.value || null,
 };
 
-/* The rows of a table: one for each call that is kept, sorted. `before` are the rows of the last time: sorting what is nearly
+/* The rows of a table: one for each call, of those that a filter has `found` if it is given, sorted. `before` are the rows of the last time: sorting what is nearly
  * in order is quick. */
-export function tableRows(run, keeps, sort, before) {
+export function tableRows(run, found, sort, before) {
   const valueOf = SORTS[sort.column], sign = sort.down ? -1 : 1, old = new Set(before);
   const rowOf = node => node.tableRow ??= { key: node.key, node, index: node.index, depth: 0, up: null, kids: [], foldable: false,
     open: false };
-  const kept = new Set(keeps ? run.order.filter(keeps).map(rowOf) : run.order.map(rowOf)), rows = [];
+  const kept = new Set((found ?? run.order).map(rowOf)), rows = [];
   for (const row of before) if (kept.has(row)) rows.push(row);
   for (const row of kept) if (!old.has(row)) rows.push(row);
   for (const row of rows) { row.state = row.node.state; row.live = row.node.alive; row.sorts = valueOf(row.node, run); }

@@ -1,7 +1,7 @@
 /* The run as the kernel told it. */
 
 import { visible } from "./document.js";
-import { CLEAN, FAILED, LIVE, noCounts, SETTLED, STATES, WHERE_SAYS } from "./states.js";
+import { FAILED, noCounts, SETTLED, STATES, TRAITS, WHERE_SAYS } from "./states.js";
 import { duration, wholeSeconds } from "./formats.js";
 
 const FIELDS = { b: "began", e: "ended", n: "attempt", m: "limit", d: "due", c: "caught" };
@@ -54,13 +54,20 @@ export class Run {
     const parent = this.byIndex.get(told.p) ?? this.root;
     const node = { index: told.i, key: `n${told.i}`, id: String(told.id), name: visible(told.f), kind: told.k, parent,
       arguments: (told.a ?? []).map(pair => pair.map(text => visible(text))), created: told.t ?? 0, kids: [], sharedBy: [],
-      state: "pending", error: "", value: null, tries: [] };                // tries: begin, end, begin, end, … of attempts
+      peers: null, groups: null,             // the kids of its parent with its name, itself among them; those of its kids by name
+      state: "pending", traits: TRAITS.pending, size: 1, open: 0, hot: 0, alive: false, clean: false,       // see `summarise`
+      error: "", value: null, tries: [] };                                  // tries: begin, end, begin, end, … of attempts
     this.setState(node, told);
-    if (parent) parent.kids.push(node); else this.root = node;
+    if (parent) this.addKid(parent, node); else this.root = node;
     this.byIndex.set(told.i, node); this.byId.set(node.id, node); this.order.push(node);
   }
+  addKid(parent, node) {
+    const groups = parent.groups ??= new Map(), peers = groups.get(node.name);
+    parent.kids.push(node);
+    if (peers) { peers.push(node); node.peers = peers; } else groups.set(node.name, node.peers = [node]);
+  }
   setState(node, told) {
-    if (told.s !== undefined) node.state = Object.hasOwn(STATES, told.s) ? told.s : "pending";
+    if (told.s !== undefined) { node.state = Object.hasOwn(STATES, told.s) ? told.s : "pending"; node.traits = TRAITS[node.state]; }
     if (told.x !== undefined) { node.error = visible(told.x); node.haystack = null; }
     if (told.w !== undefined) this.share(node, Array.isArray(told.w) ? told.w.map(Number) : []);
     if (told.h !== undefined) node.tries = Array.isArray(told.h) ? told.h.map(Number) : [];
@@ -79,16 +86,17 @@ export class Run {
     Object.assign(this, { counts: noCounts(), working: false });
     const { order, counts } = this;
     for (const node of order) {
-      node.size = 1; node.open = 0; node.hot = STATES[node.state].hot ? 1 : 0; node.alive = LIVE.has(node.state);
-      node.clean = CLEAN.has(node.state);
+      const { hot, alive, clean } = node.traits;
+      node.size = 1; node.open = 0; node.hot = hot; node.alive = alive; node.clean = clean;
     }
     for (let at = order.length - 1; at >= 0; at--) {
-      const node = order[at], parent = node.parent;
-      counts[node.state]++;
-      if (node.state === "retrying" || (node.state === "running" && !node.open)) this.working = true;
+      const node = order[at], { parent, state } = node;
+      counts[state]++;
+      if (state === "retrying" || (state === "running" && !node.open)) this.working = true;
       if (!parent) continue;
-      parent.size += node.size; parent.hot += node.hot; parent.alive ||= node.alive; parent.clean &&= node.clean;
-      if (!SETTLED.has(node.state)) parent.open++;
+      parent.size += node.size; parent.hot += node.hot; parent.open += node.traits.open;
+      if (node.alive) parent.alive = true;
+      if (!node.clean) parent.clean = false;
     }
     this.settledCount = [...SETTLED].reduce((sum, state) => sum + this.counts[state], 0);
   }

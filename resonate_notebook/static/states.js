@@ -29,7 +29,11 @@ export const CLEAN = new Set(["resolved", "recovered", "cancelled"]), FAILED = n
 export const LIVE = new Set(["running", "retrying", "sleeping", "waiting"]);
 export const COUNTS_DOWN = new Set(["retrying", "sleeping", "pending"]);
 export const rank = state => URGENT_FIRST.indexOf(state);
-export const noCounts = () => Object.fromEntries(URGENT_FIRST.map(state => [state, 0]));
+const NO_COUNTS = Object.fromEntries(URGENT_FIRST.map(state => [state, 0]));
+export const noCounts = () => ({ ...NO_COUNTS });
+/* What a call in a state is by itself, looked up once for each change of it. */
+export const TRAITS = Object.fromEntries(URGENT_FIRST.map(state => [state, { hot: STATES[state].hot ? 1 : 0,
+  alive: LIVE.has(state), clean: CLEAN.has(state), open: SETTLED.has(state) ? 0 : 1 }]));
 
 function strokes(kind, width) {
   const line = { fill: "none", stroke: "currentColor", "stroke-width": width, "stroke-linejoin": "round" };

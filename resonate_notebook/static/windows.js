@@ -9,8 +9,7 @@ const ROWS_BEYOND = 6;               // rows kept in the document beyond the win
 export class WindowView extends View {
   constructor(widget, kind, role, label) {
     super(widget, kind, role, label);
-    Object.assign(this, { places: new Map(), top: 0, height: 400 });         // places: row key -> index in rows
-    this.scroll.addEventListener("scroll", () => { this.top = this.scroll.scrollTop; this.refill(); }, { passive: true });
+    Object.assign(this, { places: new Map(), height: 400 });                 // places: row key -> index in rows
     this.observer = new ResizeObserver(entries => { this.height = entries[0].contentRect.height; this.refill(); });
     this.observer.observe(this.scroll);
   }
@@ -42,13 +41,12 @@ export class WindowView extends View {
       const element = this.place(rows[place], this.fresh?.(rows[place].key));
       put(element, { $transform: `translateY(${place * ROW_PX + 3}px)` });
     }
-    this.scrolled(top);
+    this.filled(top);
   }
+  scrolled() { this.refill(); }
   refill() { this.fillWindow(); this.widget.showHints(); }
-  /* Asking the page would make it lay out anew in the midst of a drawing. */
-  get scrolledTo() { return this.top; }
   /* Called with the scroll position whenever the window has been filled. */
-  scrolled() {}
+  filled() {}
   reveal(key) {
     if (!this.places.has(key)) return;
     const y = this.places.get(key) * ROW_PX;

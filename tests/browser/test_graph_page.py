@@ -45,6 +45,21 @@ def test_a_gap_asks_for_one_snapshot_and_draws_nothing_half(front: Front) -> Non
     expect(front.item("demo.1.9")).to_be_visible()
 
 
+def test_a_view_that_lacks_a_batch_of_which_it_is_told_asks_for_a_snapshot(front: Front) -> None:
+    """A tick names the last batch; a view that has that one, or a later one, asks for nothing."""
+    front.deliver({"kind": "tick", "now": 5000, "seq": 0})
+    front.settle()
+    assert len(front.sent("snapshot")) == 1  # it has no picture at all
+    front.snapshot(small())
+    for seq in (0, 1):
+        front.deliver({"kind": "tick", "now": 5100, "seq": seq})
+    front.settle()
+    assert len(front.sent("snapshot")) == 1
+    front.deliver({"kind": "tick", "now": 5200, "seq": 2})
+    front.settle()
+    assert len(front.sent("snapshot")) == 2
+
+
 def test_a_batch_that_came_twice_counts_once(front: Front) -> None:
     """A repeated sequence number is passed over."""
     front.snapshot(small())
@@ -441,8 +456,38 @@ def test_a_picture_out_of_sight_is_drawn_now_and_then_and_at_once_when_it_comes_
         front.operations(["add", node(10 + at, 0, f"g{at}")])
         front.page.wait_for_timeout(100)
     assert front.page.evaluate("window.drawn") <= 1
+    rendered = "document.querySelector('.rg-head').checkVisibility({ contentVisibilityAuto: true })"
+    assert not front.page.evaluate(rendered)
     front.page.locator(".rg").scroll_into_view_if_needed()
     expect(front.page.get_by_role("progressbar")).to_have_attribute("aria-valuemax", "16", timeout=700)
+    front.page.wait_for_function(rendered)
+
+
+def test_a_picture_that_a_notebook_is_about_to_scroll_into_sight_is_up_to_date_before(front: Front) -> None:
+    """In a notebook that scrolls inside the page, a picture just below what is in sight is drawn at once."""
+    front.page.evaluate(
+        """() => {
+          const host = document.getElementById('host');
+          Object.assign(host.style, { height: '500px', overflow: 'auto' });
+          host.firstElementChild.style.paddingTop = '600px';
+        }"""
+    )
+    front.snapshot(small())
+    front.settle()
+    front.operations(["add", node(10, 0, "g")])
+    expect(front.page.get_by_role("progressbar")).to_have_attribute("aria-valuemax", "5", timeout=700)
+
+
+def test_the_bar_moves_once_and_then_jumps_while_changes_follow_each_other(front: Front) -> None:
+    """Like a view: what changes ten times a second must not keep the page busy with moving it."""
+    front.snapshot(small())
+    front.settle()
+    front.page.wait_for_timeout(500)
+    bar = front.page.get_by_role("progressbar")
+    front.operations(["set", 2, {"s": "resolved", "e": 5900}])
+    expect(bar).to_have_class("rg-bar rg-moving")
+    front.operations(["set", 3, {"s": "resolved", "e": 5950}])
+    expect(bar).to_have_class("rg-bar")
 
 
 def test_a_long_message_comes_compressed_and_the_order_of_messages_is_kept(front: Front) -> None:

@@ -269,6 +269,24 @@ def test_changes_reach_the_page_while_a_cell_blocks_the_kernel_and_arrive_in_ord
     assert {**whole_states, **states}[0] == "resolved"
 
 
+def test_a_page_that_was_shown_a_run_unasked_is_told_how_far_it_is_and_gets_no_second_picture(page):
+    """Its hello comes when the cell has ended; a picture of thousands of calls is not sent for nothing, but whenever it is asked for."""
+    request = page.start("import time\nrun = %resonate run live.9 ask\ntime.sleep(0.7)")
+    page.until(lambda m: m["msg_type"] == "comm_open" and "_esm" in m["content"]["data"]["state"])
+    comm_id, _ = page.graph_comm()
+    page.say(comm_id, kind="hello")
+    page.ended(request)
+    tick = page.heard(comm_id, "tick")
+    whole = [m["content"]["data"]["content"] for m in page.messages if m["msg_type"] == "comm_msg"
+             and m["content"]["comm_id"] == comm_id and m["content"]["data"].get("content", {}).get("kind") == "snapshot"]  # fmt: skip
+    assert len(whole) == 2  # the first one, which pages that are still loading miss, and one that nobody asked for
+    assert tick["seq"] == whole[-1]["seq"]
+    page.messages.clear()
+    page.say(comm_id, kind="snapshot")
+    assert page.heard(comm_id, "snapshot")["seq"] >= tick["seq"]
+    page.run("%resonate cancel live.9")
+
+
 def test_a_page_that_is_loaded_again_gets_the_picture_of_now(page):
     page.run("run = %resonate run live.3 pipeline days=9\nrun.result(5)")
     comm_id, _ = page.graph_comm()
