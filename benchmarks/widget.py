@@ -111,7 +111,10 @@ WATCH = """wanted => {
     requestAnimationFrame(frame);
   };
   requestAnimationFrame(frame);
-  seen.stop = () => { going = false; tasks.disconnect(); sight.disconnect(); return { ...seen, ms: performance.now() - seen.began, stop: null }; };
+  seen.stop = () => {
+    going = false; tasks.disconnect(); sight.disconnect();
+    return { ...seen, ms: performance.now() - seen.began, stop: null };
+  };
 }"""
 
 
