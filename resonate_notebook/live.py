@@ -2,8 +2,9 @@
 
 Two daemon threads, whatever the number of runs:
 
-- The *flusher* wakes ten times a second, takes what the subscription holds, feeds the models and publishes what has changed. Nothing
-  else publishes to the page after a display has been made, so batches leave in the order of their numbers.
+- The *flusher* wakes ten times a second (less often while many pictures change), takes what the subscription holds, feeds the models and
+  publishes what has changed. Nothing else publishes to the page after a display has been made, so batches leave in the order of their
+  numbers.
 - The *commander* carries out what buttons ask for. A button's message only lands in its queue, and its answer leaves by the flusher.
 
 `lock` guards the models and what is known of the runs. It is never held while publishing or while calling the store. A loop
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
     from resonate_notebook.widget import GraphWidget
 
 FLUSH_INTERVAL_S: Final = 0.1
+MESSAGE_INTERVAL_S: Final = 0.01
+"""Time for each message to a page: while dozens of pictures change, each changes less often, and a page gets a hundred a second."""
+FLUSH_LONGEST_S: Final = 1.0
 PICTURE_INTERVAL_S: Final = 0.5
 """How often a live display without a widget is drawn again."""
 TICK_INTERVAL_S: Final = 2.0
@@ -318,13 +322,12 @@ class Follower:
         pause_s = FLUSH_INTERVAL_S
         while not self._stopping.wait(pause_s):
             try:
-                pause_s = FLUSH_INTERVAL_S
                 self.pump()
                 if self._subscription.gap or self._resync:
                     self._resync = False
                     for run_id in [run_id for run_id, followed in list(self.runs.items()) if not followed.model.settled]:
                         self.refresh(run_id)
-                self._flush()
+                pause_s = min(max(FLUSH_INTERVAL_S, self._flush() * MESSAGE_INTERVAL_S), FLUSH_LONGEST_S)
             except Exception as error:
                 pause_s = TROUBLE_PAUSE_S
                 self._note(error)
@@ -333,7 +336,8 @@ class Follower:
         self.trouble = f"{type(error).__name__}: {error}"
         LOG.error("The notebook's picture of the runs met an error and goes on.", exc_info=error)
 
-    def _flush(self) -> None:
+    def _flush(self) -> int:
+        """Publishes what has changed; answers how many messages that took."""
         while self._outbox:
             widget, message = self._outbox.popleft()
             widget.send(message)
@@ -349,11 +353,13 @@ class Follower:
             changed = [followed for followed in work if followed.changed]
             for followed in work:
                 followed.changed = False
+        sent = 0
         for followed in work:
-            self._flush_widgets(followed, now_s)
+            sent += self._flush_widgets(followed, now_s)
             self._flush_displays(followed, now_s, was_changed=followed in changed)
+        return sent
 
-    def _flush_widgets(self, followed: Followed, now_s: float) -> None:
+    def _flush_widgets(self, followed: Followed, now_s: float) -> int:
         model = followed.model
         from resonate_notebook.widget import Told
 
@@ -380,6 +386,7 @@ class Follower:
             widget.tell(message)
             if message is whole:
                 widget.space_out(time.monotonic() - now_s)
+        return len(sends)
 
     def _log(self, followed: Followed, widget: GraphWidget[Followed], now_s: float) -> dict[str, Any] | None:
         """What the call whose panel is open has said since the page was told last; None when that is nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,6 +38,30 @@ def held() -> Iterator[tuple[Follower, Any]]:
     yield follower, follower.widget(followed)
     follower.close()
     client.stop()
+
+
+def test_many_pictures_together_get_a_hundred_messages_a_second(held: tuple[Follower, Any]) -> None:
+    """Each of them changes less often then; so a page with dozens of pictures is not flooded."""
+    follower, first = held
+    sent: list[float] = []
+    widgets = [follower.widget(first.about) for _ in range(50)]
+    for widget in widgets:
+        widget.send = lambda content, buffers=None: sent.append(time.monotonic())
+    client, going = follower.client, True
+
+    @client.register
+    def lively(ctx: Any) -> Any:
+        while going:
+            yield ctx.sleep(0.02)
+
+    client.begin_run("lively", lively)
+    followed = follower.follow("lively")
+    assert followed is not None
+    for widget in widgets:
+        follower._attach(widget, followed)
+    assert when(lambda: len(sent) >= 300, within_s=30)
+    going = False
+    assert 300 / (sent[299] - sent[0]) < 150  # the first flush of fifty takes no time
 
 
 def made_up(chance: random.Random) -> dict[str, Any]:
