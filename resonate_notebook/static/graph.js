@@ -191,7 +191,9 @@ class Widget {
   press(row) {
     if (row.more) { this.folds.set(row.more, true); return this.schedule(); }
     if (row.stack) return this.toggle(row);
-    this.select(this.selected === row.node.id ? null : row.node.id);
+    if (this.selected === row.node.id) return this.select(null);
+    this.select(row.node.id);
+    if (row.state === "waiting" && !this.cut) this.panel.text.focus();
   }
   select(id) {
     const closing = id === null && this.selected !== null;

@@ -1,7 +1,7 @@
 /* Table: one row for each call, sorted by what a person asked for. */
 
 import { draw, isNew, make, makeButton, put, visible } from "./document.js";
-import { setIcon, STATES } from "./states.js";
+import { setIcon, STATES, wordOf } from "./states.js";
 import { callText, clip, clockTime, count, plural } from "./formats.js";
 import { errorOf, MONO_PX, setAnswerButtons, setCall } from "./parts.js";
 import { ROW_PX, WindowView } from "./windows.js";
@@ -90,7 +90,7 @@ export class TableView extends WindowView {
       "aria-label": `${clip(callText(node), 300)}, ${STATES[row.state].word}${detail && `, ${detail}`}` });
     COLUMNS.forEach(({ id }) => put(cells[id], { shown: this.columns.some(column => column.id === id),
       "aria-colindex": this.columns.findIndex(column => column.id === id) + 1 || null }));
-    setIcon(parts.glyph, row.state, known); put(parts.word, { text: STATES[row.state].word });
+    setIcon(parts.glyph, row.state, known); put(parts.word, { text: wordOf(node, this.columns.length < 4) });
     setCall(parts.call, row, (this.columns.length < 4 ? widget.viewWidth - 212 : widget.viewWidth * .26) / MONO_PX);
     setAnswerButtons(parts.buttons, row, widget);
     const started = node.began ?? (node.kind === "promise" || node.kind === "sleep" ? node.created : null);
