@@ -13,6 +13,7 @@ from test_lab import (  # noqa: F401
     test_a_failed_run_is_retried_from_its_picture,
     test_a_page_that_is_loaded_again_shows_the_same_calls_and_goes_on,
     test_a_restarted_kernel_leaves_a_picture_that_says_so,
+    test_a_wait_for_ones_own_answer_says_to_press_stop_and_stop_lets_the_answer_through,
     test_an_answer_to_a_busy_kernel_is_said_to_be_queued_and_is_carried_out,
     test_an_interrupt_while_waiting_leaves_the_picture_live,
     test_calls_appear_and_change_their_state_and_an_answer_in_the_page_ends_the_run,
@@ -20,7 +21,6 @@ from test_lab import (  # noqa: F401
     test_the_end_of_a_run_leaves_what_a_person_has_open,
     test_two_runs_in_two_cells_are_two_pictures,
     test_two_views_of_one_run_agree,
-    test_a_wait_for_ones_own_answer_says_to_press_stop_and_stop_lets_the_answer_through,
 )
 
 
