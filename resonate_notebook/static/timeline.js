@@ -8,7 +8,7 @@ import { RailsView } from "./rails.js";
 
 const AXIS_PX = 28, SKYLINE_ABOVE = 48, TRACK_PX = 20, LABEL_PX = 6.3, GAPS_EVERY_MS = 1000;
 const RESERVE_PX = { xs: 62, s: 112, m: 124, l: 132 }, GAP_PX = { xs: 36, s: 48, m: 56, l: 56 };   // room for words at the right
-const LEGEND_PX = { xs: 44, s: 26, m: 26, l: 26 };
+const LEGEND_LINE_PX = 20, LEGEND_EDGE_PX = 7, LEGEND_LETTER_PX = 5.9, SAMPLE_PX = 40;
 /* What the shapes mean, with a state whose colour they have in the legend. */
 const SHAPES = { ran: ["at work", "resolved"], open: ["has calls of its own", "resolved"], recovered: ["not run again", "recovered"],
   failed: ["an attempt that failed", "rejected"], pause: ["until the next attempt", "retrying"], asleep: ["asleep", "sleeping"],
@@ -29,8 +29,17 @@ export class TimelineView extends RailsView {
   drawLegend() {
     const seen = new Set(this.gaps.length ? ["idle"] : []);
     for (const row of this.shown.values()) for (const shape of row.rgParts.shapes) seen.add(shape);
-    const shapes = Object.keys(SHAPES).filter(shape => seen.has(shape));
-    if (!isNew(this.legend, shapes.join())) return;
+    const shapes = Object.keys(SHAPES).filter(shape => seen.has(shape)), width = this.widget.viewWidth - 24;
+    if (!isNew(this.legend, `${shapes} ${width}`)) return;
+    let lines = 1, used = 0;                                 // reckoned: a drawing asks the page for no layout
+    for (const [words] of shapes.map(shape => SHAPES[shape])) {
+      const own = words.length * LEGEND_LETTER_PX + SAMPLE_PX;
+      if (used && used + own > width) { lines++; used = 0; }
+      used += own;
+    }
+    const $height = `${lines * LEGEND_LINE_PX + LEGEND_EDGE_PX}px`;
+    this.headPx = AXIS_PX + lines * LEGEND_LINE_PX + LEGEND_EDGE_PX;
+    put(this.legend, { $height }); put(this.nowLine, { $bottom: $height });
     this.legend.replaceChildren(...shapes.map(shape => {
       const [words, state] = SHAPES[shape];
       const heap = { sky: "M0 20V13H6V6H12V2H17V20Z", lanes: "M0 6H9V9H0ZM5 11H17V14H5Z" }[shape];
@@ -40,7 +49,7 @@ export class TimelineView extends RailsView {
       return make("span", "", make("span", "rg-sample", sample), words);
     }));
   }
-  draw(rows, structural) { this.headPx = AXIS_PX + LEGEND_PX[this.widget.size]; this.measure(); super.draw(rows, structural); }
+  draw(rows, structural) { this.measure(); super.draw(rows, structural); }
   /* The scale of this moment. Gaps are sought again once a second at most: they are long, and seeking visits every call. */
   measure() {
     const { widget } = this, { run, size } = widget, width = widget.viewWidth;
@@ -93,8 +102,7 @@ export class TimelineView extends RailsView {
     const pieces = node ? piecesOf(node, this.end, row.kids.length > 0 || (row.open && node.kids.length > 0)) : [];
     pieces.forEach((piece, at) => this.fillPiece(parts, at, piece));
     for (let at = pieces.length; at < parts.pieces.length; at++) put(parts.pieces[at], { shown: false });
-    parts.shapes = stack ? [stack.length > SKYLINE_ABOVE ? "sky" : "lanes"]
-      : pieces.map(({ kind, state }) => kind === "ran" && state === "recovered" ? state : kind);
+    parts.shapes = pieces.map(({ kind, state }) => kind === "ran" && state === "recovered" ? state : kind);
     if (stack) this.fillHeap(parts, row);
     else this.placeLabel(parts.label, node ? this.label(node) : row.text, pieces[0]?.from ?? 0, node ? endOf(node, this.end) : 0);
   }
@@ -113,6 +121,7 @@ export class TimelineView extends RailsView {
   /* Calls of a stack: packed into lanes while they can be told apart, else how many of them ran at once. */
   fillHeap(parts, row) {
     const nodes = row.stack, packed = nodes.length <= SKYLINE_ABOVE ? lanesOf(nodes, this.end) : null, { xOf } = this.scale;
+    parts.shapes = [packed ? "lanes" : "sky"];
     const paths = Object.fromEntries([...parts.areas.keys()].map(name => [name, ""]));
     const first = nodes.reduce((least, node) => Math.min(least, startOf(node)), Infinity);
     const last = nodes.reduce((most, node) => Math.max(most, endOf(node, this.end)), 0);
