@@ -121,6 +121,7 @@ class Widget {
     else if (message.kind === "ops") { if (!this.run.apply(message)) this.askSnapshot(); }
     else if (message.kind === "tick") this.takeTick(message);
     else if (message.kind === "detail") this.takeDetail(message);
+    else if (message.kind === "values") this.takeValues(message);
     else if (message.kind === "log") { if (this.panel?.id === message.id) this.panel.takeLog(message); }
     else if (message.kind === "reply") this.requests.answered(message);
     else if (message.kind === "final") this.prepareToStay();
@@ -136,6 +137,9 @@ class Widget {
   takeTick({ now, seq }) {
     this.run.heard(now);
     if (this.run.seq === null || seq > this.run.seq) { this.askedAt = null; this.askSnapshot(); }
+  }
+  takeValues({ values }) {
+    for (const [id, text] of Object.entries(values)) { const node = this.run.byId.get(id); if (node) node.value ??= visible(text); }
   }
   takeDetail(message) {
     const node = this.run.byId.get(message.id);

@@ -6,7 +6,7 @@ import { callText, clip, clockTime, count, plural } from "./formats.js";
 import { errorOf, MONO_PX, setAnswerButtons, setCall } from "./parts.js";
 import { ROW_PX, WindowView } from "./windows.js";
 
-const HEAD_PX = 31;
+const HEAD_PX = 31, VALUES_PAUSE_MS = 200, VALUES_AT_ONCE = 60;      // the kernel answers for as many (live.py: VALUES_MAX)
 /* Columns from left to right; `from` is how wide the view must be at least for it. */
 const COLUMNS = [
   { id: "state", title: "State", from: 0 }, { id: "call", title: "Call", from: 0 }, { id: "id", title: "Id", from: 900 },
@@ -71,6 +71,17 @@ export class TableView extends WindowView {
     if (at < 0 || !Object.hasOwn(actions, event.key) || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault(); event.stopPropagation(); actions[event.key]();
   }
+  /* The kernel is asked once for the value of each call that comes into sight, for those of a while together. */
+  filled() { this.asking ??= setTimeout(() => this.askValues(), VALUES_PAUSE_MS); }
+  askValues() {
+    this.asking = null;
+    if (!this.columns.some(column => column.id === "outcome")) return;
+    const nodes = [...this.shown.values()].map(element => element.rgRow.node).filter(({ state, value, valueAsked }) =>
+      (state === "resolved" || state === "recovered") && value === null && !valueAsked).slice(0, VALUES_AT_ONCE);
+    for (const node of nodes) node.valueAsked = true;
+    if (nodes.length) this.widget.send({ kind: "values", ids: nodes.map(node => node.id) });
+  }
+  remove() { clearTimeout(this.asking); super.remove(); }
   /* Where the arrow leads upwards from the first row. */
   leaveTop() { this.headPlace().focus(); }
   make() {

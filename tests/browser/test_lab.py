@@ -92,6 +92,8 @@ def test_a_click_on_a_call_opens_its_arguments_and_its_value(begun: Notebook) ->
     assert max(heights) < 24, "JupyterLab's own styles break the names into several lines"
     panel.get_by_role("button", name="close details").click()
     expect(panel).to_have_count(0)
+    begun.graph(2).get_by_role("tab", name="Table").click()
+    expect(begun.graph(2).locator(".rg-table [data-id='demo.1.2'] .rg-of-outcome")).to_have_text("{'day': 0, 'rows': 1000}")
 
 
 @pytest.mark.parametrize("begun", [["len(run.nodes())"]], indirect=True)

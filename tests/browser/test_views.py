@@ -536,3 +536,22 @@ def test_the_timeline_says_what_the_shapes_in_sight_mean(front: Front) -> None:
     assert pill
     assert bars
     assert pill["x"] + pill["width"] <= bars["x"] - 6
+
+
+def test_the_table_asks_once_for_the_values_of_the_calls_in_sight(front: Front) -> None:
+    """All of them in one message, whatever else is drawn meanwhile; those further down when they are scrolled to."""
+    front.snapshot([node(0, -1, "pipeline"), *(node(n, 0, "load", "resolved", e=n) for n in range(1, 201)), node(201, 0, "clean")])
+    show(front, "Table")
+    front.page.wait_for_function("harness.ofKind('values').length === 1")
+    [first] = front.sent("values")
+    assert first["ids"][:3] == ["demo.1.1", "demo.1.2", "demo.1.3"]
+    assert len(first["ids"]) < 60
+    front.deliver({"kind": "values", "values": {"demo.1.1": "{'rows': 7}", "demo.1.2": "<b>2</b>", "elsewhere": "3"}})
+    expect(front.item_of_table("demo.1.1").locator(".rg-of-outcome")).to_have_text("{'rows': 7}")
+    expect(front.item_of_table("demo.1.2").locator(".rg-of-outcome")).to_have_text("<b>2</b>")
+    front.page.locator(".rg-table .rg-scroll").evaluate("scroll => { scroll.scrollTop = scroll.scrollHeight }")
+    front.page.wait_for_function("harness.ofKind('values').length === 2")
+    further = front.sent("values")[1]["ids"]
+    assert "demo.1.200" in further
+    assert not set(further) & set(first["ids"])
+    assert "demo.1.201" not in further
