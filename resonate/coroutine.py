@@ -6,6 +6,7 @@ local or remote (L, R), function (F), call for the value (C) or invocation for a
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass
 from types import FunctionType
@@ -28,6 +29,12 @@ class Promise[T]:
 
     id: str
     cid: str
+
+    def __bool__(self) -> bool:
+        """True, as of any object. To ask it is nearly always a mistake, which is warned of: the value is what was meant."""
+        text = f"{self.id} is a promise, and true whatever comes of it: `value = yield promise` waits for its value"
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+        return True
 
     def __await__(self) -> Generator[Promise[T], Any, T]:
         outcome: T = yield self

@@ -56,13 +56,14 @@ Stepped = tuple[Any, ...]
 class Frame:
     """One attempt at a node's function, as it is kept between its steps."""
 
-    __slots__ = ("awaited_asyncio", "context", "generator", "variables")
+    __slots__ = ("awaited_asyncio", "context", "generator", "variables", "yielded")
 
     def __init__(self, context: Context, variables: contextvars.Context) -> None:
         self.context = context
         self.variables = variables
         self.generator: Any = None  # or a coroutine
         self.awaited_asyncio = False
+        self.yielded = 0  # commands
 
 
 class Steps:
@@ -212,6 +213,7 @@ class Steps:
             elif frame.awaited_asyncio:
                 wrong = _mixed(node)
             else:
+                frame.yielded += 1
                 try:
                     self._prepare(yielded)
                 except BaseException as error:
@@ -313,6 +315,11 @@ class Steps:
         option = command.option
         if isinstance(value, AsyncGeneratorType) or type(value) in COMMANDS:
             return self._failure(run_id, node, _not_begun(command, value))
+        forgotten = node.frame.context._children - node.frame.yielded
+        if forgotten > 0:
+            calls = f"{forgotten} calls" if forgotten > 1 else "a call"
+            text = "has made %s that it never yielded, so nothing came of it: `value = yield ctx.run(f, x)`"
+            self._say(logging.WARNING, run_id, node, text, calls)
         if self._log_level <= logging.DEBUG:
             self._say(logging.DEBUG, run_id, node, "returned %s", value)
         if not option.durable:

@@ -74,6 +74,7 @@ _HIDDEN_INSIDE: Final = re.compile(
 )
 
 _FIRST_STATE: Final = {"promise": "waiting", "sleep": "sleeping"}
+_encode: Final = json.encoder.encode_basestring
 _WIRE_FIELDS: Final = ("s", "b", "e", "n", "m", "d", "x", "c", "h", "w")
 
 
@@ -487,7 +488,7 @@ def _wire_value(value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    return json.encoder.encode_basestring(_wire_text(text))
+    return _encode(text if text.isascii() else _wire_text(text))
 
 
 def _wire_text(text: str) -> str:

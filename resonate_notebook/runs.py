@@ -186,7 +186,8 @@ class Run:
 
     def _followed(self) -> Followed:
         follower = self._session.follower
-        followed = follower.catch_up(self.id) if self.done() else follower.follow(self.id)
+        ended = self.done() and not self._session.stopped  # what was stopped has no news to wait for
+        followed = follower.catch_up(self.id) if ended else follower.follow(self.id)
         if followed is None:
             raise actions.unknown_run(follower, self.id)
         return followed

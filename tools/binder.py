@@ -3,8 +3,8 @@
     make binder                    both
     make binder BINDER=--badge     only prints the Markdown of a badge that opens the first tutorial there, for the remote `origin`
 
-repo2docker says which image it would build. Then a new environment gets what postBuild installs, from a clone of the last commit, and the
-tutorials run in it, strict: once as it is, once where Graphviz's `dot` cannot be found.
+repo2docker says which image it would build. Then a new environment gets what requirements.txt and postBuild install, from a clone of the
+last commit, and the tutorials run in it, strict: once as it is, once where Graphviz's `dot` cannot be found.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parent.parent
 WANTED = (
-    "Building conda environment for python=3.12", "apt-get install --yes --no-install-recommends graphviz", "RUN ./binder/postBuild",
+    "Building conda environment for python=3.12", "apt-get install --yes --no-install-recommends graphviz",
+    'pip install --no-cache-dir -r "binder/requirements.txt"', "RUN ./binder/postBuild",
 )  # fmt: skip
 FIRST_TUTORIAL = "notebooks/01-first-run.ipynb"
 PROVIDERS = {"github.com": "gh", "gitlab.com": "gl"}
@@ -63,18 +64,19 @@ def badge() -> str:
 
 
 def look_at_image(work: Path, clone: Path) -> None:
-    """What repo2docker would build holds each of the three files' wishes."""
+    """What repo2docker would build holds each of the four files' wishes."""
     python = environment(work / "repo2docker")
     pip(python, "install", "jupyter-repo2docker")
     said = run(python, "-m", "repo2docker", "--no-build", "--debug", clone)
     if missing := [wanted for wanted in WANTED if wanted not in said]:
         sys.exit(f"the image lacks {'; '.join(missing)}:\n{said}")
-    print("  the image: Python 3.12, Graphviz, postBuild", flush=True)
+    print("  the image: Python 3.12, Graphviz, the locked requirements, postBuild", flush=True)
 
 
 def try_tutorials(work: Path, clone: Path) -> None:
     """Run them, strict, in an environment that holds what the image holds and nothing else."""
     python = environment(work / "image")
+    pip(python, "install", "-r", clone / "binder" / "requirements.txt")
     run(clone / "binder" / "postBuild", cwd=clone, PATH=f"{python.parent}{os.pathsep}{os.environ['PATH']}")
     kernel = work / "jupyter" / "kernels" / "image"
     kernel.mkdir(parents=True)

@@ -152,6 +152,48 @@ def test_a_failure_that_nobody_awaited_is_told(capsys: pytest.CaptureFixture[str
     assert warned == [("top", "fails (top.1) failed and was never awaited: ValueError: unseen")]
 
 
+def test_a_call_that_was_never_yielded_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the `yield` is missing nothing comes of a call, and a WARNING of the function that made it says so."""
+
+    def plain(ctx):
+        ctx.run(clean, 1)
+        return 5
+
+    def clean(ctx, day):
+        return day
+
+    def forgetful(ctx):
+        first = yield ctx.run(plain)
+        ctx.sleep(1)
+        ctx.run(clean, 2)
+        return first + (yield ctx.run(clean, 3))
+
+    with fresh(log_level="WARNING") as client:
+        assert client.begin_run("top", client.register(forgetful)).result(SOON) == 8
+    never = "that it never yielded, so nothing came of it: `value = yield ctx.run(f, x)`"
+    warned = [(about, text) for level, _, about, text in lines(capsys) if level == "WARNING"]
+    told = {"top.1": "plain(), attempt 1, has made a call", "top": "forgetful(), attempt 1, has made 2 calls"}
+    assert dict(warned) == {about: f"{text} {never}" for about, text in told.items()}
+
+
+def test_a_condition_on_a_promise_is_warned_of() -> None:
+    """A promise is true whatever it will be rejected with, so who asks it has forgotten to await it."""
+
+    def hasty(ctx):
+        approved = yield ctx.promise(id="approval")
+        return "published" if approved else "kept"
+
+    def launch_and_answer() -> Any:
+        handle = client.begin_run("top", client.register(hasty))
+        client.promises.create("approval", timeout=2**45, ikey="approval")
+        client.promises.resolve("approval", data="1")
+        return handle.result(SOON)
+
+    with fresh(log_level="CRITICAL") as client, pytest.warns(RuntimeWarning, match="approval is a promise, and true whatever"):
+        said = launch_and_answer()
+    assert said == "published"
+
+
 def test_values_are_cut(capsys: pytest.CaptureFixture[str]) -> None:
     """A long argument or result takes at most 100 characters of a line."""
 
