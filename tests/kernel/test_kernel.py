@@ -316,6 +316,20 @@ def test_what_a_stranger_sends_does_no_harm(page):
     assert page.value("run.result(5)") == "\"__import__('os').getpid()\""
 
 
+def test_a_wait_in_a_page_says_once_that_the_run_waits_for_its_person(page):
+    """And that stop frees the kernel for the form. Not where the wait is until then anyway."""
+    page.run("run = %resonate run live.61 ask")
+    page.run("%resonate wait live.61 --until waiting")
+    assert "Stop frees the kernel" not in page.text()
+    for wait in ("%resonate wait live.61", "run.result()"):
+        request = page.start(wait)
+        page.until(lambda m: "live.61 waits for you: live.61.1. Stop frees the kernel" in str(m["content"].get("text")))
+        time.sleep(0.5)  # in which nothing further is said
+        page.manager.interrupt_kernel()
+        page.ended(request)
+        assert page.text().count("waits for you") == 1
+
+
 def test_a_stop_while_waiting_detaches_at_once_and_a_second_one_cancels(page):
     page.run("run = %resonate run live.6 ask")
     request = page.start("%resonate wait live.6")
