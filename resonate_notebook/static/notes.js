@@ -9,7 +9,7 @@ export function noteOf(widget) {
   const { run, staleMs, acting } = widget, { id, where, away } = run.info;
   if (widget.cut && !run.settled) return { key: "cut", state: "timedout", strong: "The kernel was stopped or restarted.", buttons: [],
     text: where.kind === "memory" ? `What is shown is how ${id} stood then. It was in memory and has gone with the kernel.`
-      : `What is shown is how ${id} stood then. %load_ext resonate_notebook, then %resonate connect to ${where.label}, then `
+      : `What is shown is how ${id} stood then. %load_ext resonate_notebook, then %resonate connect as before (${where.label}), then `
         + `%resonate attach ${id} show it as it goes on.` };
   if (staleMs) return { key: "stale", state: "timedout", strong: `No news for ${wholeSeconds(staleMs)}.`,
     text: "The kernel is busy or gone; the run itself may well go on.",

@@ -123,7 +123,7 @@ def test_a_detached_picture_can_be_followed_again(front: Front) -> None:
 
 @pytest.mark.parametrize(("where", "told"), [
     ("memory", "has gone with the kernel"),
-    ("file", "%load_ext resonate_notebook, then %resonate connect to file, then %resonate attach demo.1"),
+    ("file", "%load_ext resonate_notebook, then %resonate connect as before (file), then %resonate attach demo.1"),
 ])
 def test_a_picture_whose_kernel_was_restarted_says_so_and_sends_nothing(front: Front, where: str, told: str) -> None:
     """It is marked as old at once, what waited for an answer gets none, and a new request is refused in the page."""
