@@ -15,6 +15,7 @@ from resonate.errors import ResonateError, ResonateStoreError
 from resonate.handle import Handle
 from resonate.models.durable_promise import DurablePromise
 from resonate.protocol import TRACEBACK_HEADER
+from resonate.wire.lineage import ROOT
 from resonate_notebook.arguments import Mistake, short_repr, suggest
 from resonate_notebook.live import Followed, Follower
 from resonate_notebook.model import SETTLED, STATES, Node, hidden, without_secrets
@@ -135,9 +136,24 @@ def followed_run(follower: Follower, id: str, instead: str) -> Followed:
 
 def retry(follower: Follower, id: str, new_id: str | None = None, from_step: str | None = None) -> Handle[Any]:
     """Starts a finished run anew (`Resonate.retry`, whose errors pass); the pictures of both runs lead to each other."""
+    promise = get_promise(follower, id)
+    if promise is not None and promise.pending and (promise.tags or {}).get(ROOT, id) == id:
+        raise Mistake(old_code(id, id), "id")
     handle = follower.client.retry(id, new_id, from_step)
     follower.link(id, handle.id)
     return handle
+
+
+def old_code(call: str, run_id: str) -> str:
+    """What to say of a call that goes on while its function was mended."""
+    how = "is retried" if call != run_id else "goes on"
+    do = f"`%resonate cancel {run_id}`, then `%resonate retry {run_id}` takes over what was done, with the code as it is now"
+    return f"{call} {how} with the code that it began with. {do}."
+
+
+def sentence(text: str, id: str) -> str:
+    """A message of the SDK as a sentence of ours; an id that it begins with keeps its case."""
+    return f"{text if text.startswith(id) else text[:1].upper() + text[1:]}".rstrip(".") + "."
 
 
 def _retry_from_page(follower: Follower, followed: Followed, from_step: object) -> tuple[str, str]:
@@ -151,7 +167,7 @@ def _retry_from_page(follower: Follower, followed: Followed, from_step: object) 
     try:
         new_id = retry(follower, run_id, None, from_step).id
     except ValueError as error:
-        raise Mistake(f"{error}.") from error
+        raise Mistake(sentence(str(error), run_id)) from error
     kept = sum(node.recovered for node in new.model.nodes) if (new := follower.follow(new_id)) is not None else 0
     over = f"takes over {kept} step{'s' * (kept != 1)} of {run_id}" if kept else f"runs {run_id} again"
     return f"{new_id} {over}. In a cell: run = %resonate attach {new_id}", new_id

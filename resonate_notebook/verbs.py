@@ -19,6 +19,7 @@ from typing import Any, Final
 from resonate.coroutine import plain_function
 from resonate.errors import ResonateStoreError
 from resonate.models.durable_promise import DurablePromise
+from resonate.options import is_composed
 from resonate_notebook import actions, checks, exports
 from resonate_notebook.arguments import Mistake, check_call, short_repr, signature_text, suggest
 from resonate_notebook.live import LOG, Followed
@@ -90,7 +91,7 @@ def connect(
         raise _not_connected(session, place, error) from error
     lines = [str(_status(session, is_new=True)).replace("(durable", "(new, durable" if is_new else "(durable")]
     if ended:
-        lines.append(f"What was in memory has ended: {_listed(ended)}.")
+        lines.append(f"What was in memory has ended: {listed(ended)}.")
     return Told("\n".join([*lines, *(_unfinished_text(session) if place.kind == "file" else ())]))
 
 
@@ -137,8 +138,8 @@ def stop(*, cancel: bool = False) -> Told:
     parts = ["stopped"]
     if going and cancel:
         going, cancelled = _cancelled(session, going)
-        parts += [f"{_listed(cancelled)} cancelled"] if cancelled else []
-        parts += [f"{_listed(going)} not cancelled, for want of an answer"] if going else []
+        parts += [f"{listed(cancelled)} cancelled"] if cancelled else []
+        parts += [f"{listed(going)} not cancelled, for want of an answer"] if going else []
     if going:
         parts.append(_fate(session.connected_to, going, is_served_here=session.server is not None))
     session.stop(STOP_LIMIT_S)
@@ -147,7 +148,7 @@ def stop(*, cancel: bool = False) -> Told:
 
 def _fate(place: Place, going: list[str], *, is_served_here: bool) -> str:
     """What becomes of runs that are not over when this kernel's client, and the server that it has started, stop."""
-    runs, one = _listed(going), len(going) == 1
+    runs, one = listed(going), len(going) == 1
     if place.path is not None and (place.kind == "file" or is_served_here):
         return f"{runs} wait{'s' * one} in {place.path.name}"
     if place.kind == "memory" or is_served_here:
@@ -186,12 +187,13 @@ def _unfinished_text(session: Session) -> list[str]:
             by_name.setdefault(name, []).append(run_id)
     if not by_name:
         return []
-    waits = ", ".join(f"{_listed(ids)} wait{'s' * (len(ids) == 1)} for `{name}`" for name, ids in by_name.items())
+    waits = ", ".join(f"{listed(ids)} wait{'s' * (len(ids) == 1)} for `{name}`" for name, ids in by_name.items())
     return [f"{len(unfinished)} run{'s' * (len(unfinished) != 1)} unfinished: {waits}", "Register those functions and the runs go on."]
 
 
-def _listed(ids: list[str]) -> str:
-    shown = ids if len(ids) <= LISTED_IDS_MAX else [*ids[: LISTED_IDS_MAX - 1], f"{len(ids) - LISTED_IDS_MAX + 1} more"]
+def listed(ids: list[str], most: int = LISTED_IDS_MAX) -> str:
+    """`a, b and 7 more`: the first ids of many, and how many there are beside."""
+    shown = ids if len(ids) <= most else [*ids[: most - 1], f"{len(ids) - most + 1:,} more"]
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
@@ -314,7 +316,7 @@ def _replace(session: Session, functions: list[tuple[str, Callable[..., Any]]], 
     new: list[str] = []
     changed: list[str] = []
     unchanged: list[str] = []
-    replaced: set[str] = set()
+    replaced: dict[str, Callable[..., Any]] = {}
     for name, function in functions:
         shown = name if version == 1 else f"{name} v{version}"
         before = registry.replace(function, name=name, version=version)
@@ -322,7 +324,7 @@ def _replace(session: Session, functions: list[tuple[str, Callable[..., Any]]], 
             new.append(shown)
         elif (difference := what_changed(before, function)) is not None:
             changed.append(f"{shown} ({difference})")
-            replaced.add(name)
+            replaced[name] = before
         else:
             unchanged.append(shown)
     told = [f"{verb} {', '.join(names)}" for verb, names in (("registered", new), ("replaced", changed)) if names]
@@ -331,26 +333,36 @@ def _replace(session: Session, functions: list[tuple[str, Callable[..., Any]]], 
     return "\n".join([" · ".join(told), *_keep_their_code(session, replaced)])
 
 
-def _keep_their_code(session: Session, replaced: set[str]) -> list[str]:
-    """A call that has begun keeps its code; a call that a run makes later finds the new function. Both are said, by run."""
+def _keep_their_code(session: Session, replaced: dict[str, Callable[..., Any]]) -> list[str]:
+    """A call that has begun keeps its code, in further attempts too; a call that a run makes later finds the new function.
+
+    `replaced` has the functions that were there before. What is told, run by run, is the longest lasting of it.
+    """
     if not replaced:
         return []
     session.follower.pump()
     keep: list[str] = []
     later: list[str] = []
+    failing: dict[str, str] = {}
     with session.follower.lock:
         for run_id, followed in session.follower.runs.items():
             nodes = [node for node in followed.model.nodes if node.name in replaced and not node.halted]
             if followed.model.settled or not nodes:
                 continue
-            (keep if any(node.state not in SETTLED for node in nodes) else later).append(run_id)
+            begun = [node for node in nodes if node.state not in SETTLED]
+            if any(node.parent is None or is_composed(replaced[node.name]) for node in begun):
+                keep.append(run_id)
+            if any(node.parent is not None for node in nodes):
+                later.append(run_id)
+            failing |= {run_id: node.id for node in begun if node.state == "retrying"}
     lines: list[str] = []
     if keep:
         one = len(keep) == 1
         subject = "1 run going on keeps the code it" if one else f"{len(keep)} runs going on keep the code they"
-        lines.append(f"{subject} started with: {', '.join(keep)}")
+        lines.append(f"{subject} started with: {listed(keep)}")
     if later:
-        lines.append(f"Later calls in {', '.join(later)} take the new code.")
+        lines.append(f"Later calls in {listed(later)} take the new code.")
+    lines += [actions.old_code(call, run_id) for run_id, call in list(failing.items())[:LISTED_IDS_MAX]]
     return lines
 
 
@@ -673,9 +685,9 @@ def retry(id: str, new_id: str | None = None, from_step: str | None = None) -> R
         handle = actions.retry(session.follower, id, new_id, from_step)
     except ResonateStoreError as error:
         about = "option:--from" if from_step is not None and from_step in error.mesg else "option:--id" if new_id else "id"
-        raise Mistake(f"{error.mesg[:1].upper()}{error.mesg[1:]}.", about) from error
+        raise Mistake(actions.sentence(error.mesg, id), about) from error
     except ValueError as error:
-        raise Mistake(f"{str(error)[:1].upper()}{str(error)[1:]}.", "id") from error
+        raise Mistake(actions.sentence(str(error), id), "id") from error
     return Run(session, handle.id, handle)
 
 
@@ -695,7 +707,7 @@ def prune(older_than: str | float) -> Told:
         return Told("Nothing to delete: no run has been over for that long.")
     size = current().client.size()
     shown = "" if size is None or current().settings.stable else f" · {actions.size_text(size)}"
-    return Told(f"deleted {_listed(pruned)}{shown}")
+    return Told(f"deleted {listed(pruned)}{shown}")
 
 
 def cancel(id: str) -> Told:

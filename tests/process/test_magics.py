@@ -161,6 +161,7 @@ def test_a_run_that_goes_on_is_named_when_its_code_is_replaced(cell):
     told = cell.good("%%resonate register\ndef holding(ctx):\n    return 1\ndef clean(ctx, day):\n    return -day")
     assert told == (
         "replaced holding (body changed), clean (body changed)\n1 run going on keeps the code it started with: demo.1\n"
+        "Later calls in demo.1 take the new code.\n"
     )
     assert cell.good("%%resonate register\ndef clean(ctx, day):\n    return 5").endswith("Later calls in demo.1 take the new code.\n")
     cell.good("gate.set()")
