@@ -22,7 +22,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 
 from resonate.errors import CodeChanged, ResonateError
 from resonate.recordings import ENDING
-from resonate_notebook import cell_runs, checks, exports, reading, recordings, runs, schedules, session, verbs, views
+from resonate_notebook import cell_runs, checks, exports, listing, reading, recordings, runs, schedules, session, verbs, views
 from resonate_notebook.arguments import Line, Mistake, Word, read_arguments, suggest
 from resonate_notebook.text_views import SORTS
 
@@ -101,7 +101,7 @@ VERBS: Final = {
         words=("", "", "function"),
     ),
     "attach": Verb("attach ID", 'attach("demo.1")', verbs.attach, words=("run",)),
-    "ps": Verb("ps", "ps()", verbs.ps),
+    "ps": Verb("ps [--all]", "ps(all=True)", listing.ps, {"--all": "with hundreds of runs that have ended, not the newest alone"}),
     "show": Verb(
         "show ID [--view graph|tree|timeline|table]",
         'show("demo.1", view="timeline")',

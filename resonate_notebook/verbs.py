@@ -11,7 +11,6 @@ import inspect
 import os
 import re
 import threading
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -20,14 +19,14 @@ from resonate.coroutine import plain_function
 from resonate.errors import ResonateStoreError
 from resonate.models.durable_promise import DurablePromise
 from resonate.options import is_composed
+from resonate.stores.sqlite import SqliteStore
 from resonate_notebook import actions, checks, exports
 from resonate_notebook.arguments import Mistake, check_call, short_repr, signature_text, suggest
-from resonate_notebook.live import LOG, Followed
+from resonate_notebook.live import LOG
 from resonate_notebook.model import SETTLED, hidden
 from resonate_notebook.places import DEV_PORT, Place, told
 from resonate_notebook.runs import Run
 from resonate_notebook.session import OUTPUTS, RENDERS, STOP_LIMIT_S, Session, current
-from resonate_notebook.text import call_text, duration, moment
 
 CONTEXT_NAMES: Final = ("ctx", "context")
 WAITS: Final = ("end", "waiting")
@@ -211,21 +210,30 @@ def _status(session: Session, *, is_new: bool = False) -> Told:
     functions = len({name for name, _, _ in session.client.registry.functions()})
     runs = list(session.follower.runs.values())
     open_runs = [followed for followed in runs if not followed.model.settled]
+    ended = _ended_in_file(session) or len(runs) - len(open_runs)
     waiting = [node.id for followed in open_runs for node in list(followed.model.nodes) if node.state == "waiting"]
     where = told(session.connected_to, session.client, session.server, stable=session.settings.stable)
     parts = [f"resonate · {where} · {functions} function{'s' * (functions != 1)}"]
-    if runs:
+    if runs or ended:
         calls = f", {len(waiting)} wait{'s' * (len(waiting) == 1)} for you ({', '.join(waiting[:3])})" if waiting else ""
         going = f"{len(open_runs)} run{'s' * (len(open_runs) != 1)} going on{calls}"
-        missing = {} if is_new else _missing(session)
+        missing = {} if is_new else missing_functions(session)
         lost = f", {len(missing)} wait{'s' * (len(missing) == 1)} for `{'`, `'.join(dict.fromkeys(missing.values()))}`" if missing else ""
-        parts.append(f"{going}{lost}, {len(runs) - len(open_runs)} finished")
+        parts.append(f"{going}{lost}, {ended:,} finished{' here' * (session.connected_to.kind in {'remote', 'dev'})}")
     size = session.client.size()
     if size is not None and not session.settings.stable:
         parts.append(actions.size_text(size))
     if session.follower.trouble:
         parts.append(f"the picture met an error ({session.follower.trouble}); the log of `resonate_notebook` has it")
     return Told(" · ".join(parts))
+
+
+def _ended_in_file(session: Session) -> int:
+    store = session.client._shared.store
+    try:
+        return store.ended(0)[1] if isinstance(store, SqliteStore) else 0
+    except ResonateStoreError:  # which is told by whoever needs the file
+        return 0
 
 
 def config(**settings: Any) -> Told:
@@ -343,7 +351,7 @@ def _keep_their_code(session: Session, replaced: dict[str, Callable[..., Any]]) 
     session.follower.pump()
     keep: list[str] = []
     later: list[str] = []
-    failing: dict[str, str] = {}
+    failing: list[tuple[str, str]] = []
     with session.follower.lock:
         for run_id, followed in session.follower.runs.items():
             nodes = [node for node in followed.model.nodes if node.name in replaced and not node.halted]
@@ -354,7 +362,7 @@ def _keep_their_code(session: Session, replaced: dict[str, Callable[..., Any]]) 
                 keep.append(run_id)
             if any(node.parent is not None for node in nodes):
                 later.append(run_id)
-            failing |= {run_id: node.id for node in begun if node.state == "retrying"}
+            failing += [(node.id, run_id) for node in begun if node.state == "retrying"][-1:]
     lines: list[str] = []
     if keep:
         one = len(keep) == 1
@@ -362,7 +370,7 @@ def _keep_their_code(session: Session, replaced: dict[str, Callable[..., Any]]) 
         lines.append(f"{subject} started with: {listed(keep)}")
     if later:
         lines.append(f"Later calls in {listed(later)} take the new code.")
-    lines += [actions.old_code(call, run_id) for run_id, call in list(failing.items())[:LISTED_IDS_MAX]]
+    lines += [actions.old_code(call, run_id) for call, run_id in failing[:LISTED_IDS_MAX]]
     return lines
 
 
@@ -550,45 +558,12 @@ def attach(id: str) -> Run:
     return Run(session, id, session.client.get(id))
 
 
-def ps() -> Told:
-    """List the runs: state, age, how far each is, what waits for you.
-
-    %resonate ps
-    """
-    session = current()
-    session.follower.pump()
-    missing = _missing(session)
-    with session.follower.lock:
-        rows = [_row(session, run_id, followed, missing) for run_id, followed in session.follower.runs.items() if followed.model.root]
-    return Told(columns(rows)) if rows else Told("No run has been started here. `%resonate run demo.1 FUNCTION` starts one.")
-
-
-def _missing(session: Session) -> dict[str, str]:
+def missing_functions(session: Session) -> dict[str, str]:
     """Runs in a file that wait for their function, which nobody has registered here: the function's name, by run."""
     known = {name for name, _, _ in session.client.registry.functions()}
     with session.follower.lock:
         roots = [followed.model.root for followed in session.follower.runs.values() if session.connected_to.kind == "file"]
     return {root.id: root.name for root in roots if root is not None and root.state == "pending" and root.name not in known}
-
-
-def _row(session: Session, run_id: str, followed: Followed, missing: dict[str, str]) -> list[str]:
-    model, root = followed.model, followed.model.root
-    assert root is not None
-    age = ""
-    if not session.settings.stable:
-        since = duration(max(0.0, time.time() - (root.ended_at or root.created_at)))
-        age = f"{since} ago" if root.ended_at else since
-    what = actions.counts_text(followed)
-    failed = actions.failed_step(followed) if root.state in {"rejected", "timedout"} else None
-    if failed is not None:
-        what = failed.error or actions.word_of(failed.state)
-        what += f" ({failed.id} {call_text(failed, 40)})" if failed is not root else ""
-    elif model.state == "sleeping" and not session.settings.stable:
-        due = min((node.due_at for node in model.nodes if node.state == "sleeping" and node.due_at is not None), default=None)
-        what = f"until {moment(due)} · {what}" if due is not None else what
-    elif run_id in missing:
-        what = f"waits for `{missing[run_id]}` to be registered"
-    return [run_id, root.name, actions.word_of(model.state), age, what] if age else [run_id, root.name, actions.word_of(model.state), what]
 
 
 def tree(id: str) -> Told:
