@@ -152,8 +152,10 @@ def old_code(call: str, run_id: str) -> str:
 
 
 def sentence(text: str, id: str) -> str:
-    """A message of the SDK as a sentence of ours; an id that it begins with keeps its case."""
-    return f"{text if text.startswith(id) else text[:1].upper() + text[1:]}".rstrip(".") + "."
+    """A message of the SDK as a sentence of ours; an id or an address that it begins with keeps its case."""
+    word, *_ = text.split(" ", 1)
+    begun = text if text.startswith(id) or not word.isalpha() else text[:1].upper() + text[1:]
+    return f"{begun}{'.' * (not begun.endswith(('.', '?')))}"
 
 
 def _retry_from_page(follower: Follower, followed: Followed, from_step: object) -> tuple[str, str]:
@@ -236,7 +238,7 @@ def answer(follower: Follower, followed: Followed, message: dict[str, Any]) -> d
             raise Mistake("The page's message is not understood.")
         ok = True
     except (Mistake, ResonateError) as error:
-        told, ok = str(error), False
+        told, ok = str(error) if isinstance(error, Mistake) else error.mesg, False
     reply = {"kind": "reply", "token": clean(str(message.get("token"))), "ok": ok, "text": clean(told)}
     return reply | ({"run": run} if ok and run else {})
 
@@ -254,14 +256,15 @@ def detail(follower: Follower, followed: Followed, id: str, *, with_cells: Calla
         told |= {"tags": {}, "attempts": 0, "created": 0, "began": None, "ended": None, "timeout": None}
         if node is not None:
             told |= {"arguments": [[clean(name), clean(text)] for name, text in node.arguments], "attempts": node.attempt}
-            told |= {"created": model.relative_ms(node.created_at) or 0, "began": model.relative_ms(node.began_at)}
+            began = node.began_at or (node.ended_at and node.created_at)  # of a call known by its record alone, it is when it was made
+            told |= {"created": model.relative_ms(node.created_at) or 0, "began": model.relative_ms(began)}
             told |= {"ended": model.relative_ms(node.ended_at), "error": clean(node.error) or None}
     if node is None:
         return told
     try:
         promise = get_promise(follower, id)
     except ResonateError as error:
-        return {**told, "error": clean(hidden(str(error)))}
+        return {**told, "error": clean(hidden(error.mesg))}
     if promise is None:
         return told
     told["tags"] = {clean(key): clean(text) for key, text in without_secrets((promise.tags or {}).items())}
