@@ -22,7 +22,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 
 from resonate.errors import CodeChanged, ResonateError
 from resonate.recordings import ENDING
-from resonate_notebook import cell_runs, checks, exports, listing, reading, recordings, runs, schedules, session, verbs, views
+from resonate_notebook import actions, cell_runs, checks, exports, listing, reading, recordings, runs, schedules, session, verbs, views
 from resonate_notebook.arguments import Line, Mistake, Word, read_arguments, suggest
 from resonate_notebook.text_views import SORTS
 
@@ -172,7 +172,10 @@ VERBS: Final = {
         {"--force": "write over a file that no export has written"},
         words=("file", "picture of?"),
     ),
-    "prune": Verb("prune AGE", 'prune("30d")', verbs.prune, words=("age",)),
+    "prune": Verb(
+        "prune AGE [--dry-run]", 'prune("30d", dry_run=True)', verbs.prune, {"--dry-run": "delete nothing, say what would be"},
+        words=("age",),
+    ),
     "doctor": Verb("doctor [URL]", "doctor()", verbs.doctor, words=("url?",)),
     "config": Verb(
         "config [render=auto|widget|html|svg|text|off] [stable=1] [output=node|cell]", 'config(render="text", stable=True)', verbs.config
@@ -303,7 +306,7 @@ class ResonateMagics(Magics):
         except Mistake as mistake:
             raise request.pointed(mistake) from mistake.__cause__
         except ResonateError as error:
-            raise Mistake(f"{error}") from error
+            raise Mistake(actions.sentence(error.mesg, request.places["id"].text if "id" in request.places else "")) from error
 
     resonate.__doc__ = overview()
     resonate = no_var_expand(line_cell_magic(resonate))  # type: ignore[assignment]

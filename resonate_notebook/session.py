@@ -18,6 +18,7 @@ from IPython.core.getipython import get_ipython
 
 from resonate import Resonate
 from resonate.context import Context
+from resonate.errors import ResonateStoreError
 from resonate.limits import STOP_TIMEOUT_S
 from resonate.registry import Registry
 from resonate_notebook import actions
@@ -70,12 +71,12 @@ class Session:
         self.follower = Follower(client, self.settings, detail=detail, answer=actions.answer, is_any_port=is_any_port)
 
     def connect(self, place: Place) -> list[str]:
-        """Go over to another place, with the functions that are registered; the runs in memory that end here.
+        """Go over to another place, with the functions that are registered; the runs in memory or in a file that are left behind.
 
         When the place cannot be used, that is raised and everything stays as it was.
         """
         connection = open_place(place, self.client.registry, self.server if not self.stopped else None)
-        ended = list(self.client.unfinished()) if self.connected_to.kind == "memory" and not self.stopped else []
+        left = self._left_behind() if self.connected_to.kind in {"memory", "file"} and not self.stopped else []
         if connection.server is self.server:
             self.server = None  # It goes on.
         self.stop()
@@ -86,7 +87,13 @@ class Session:
         if place.kind == "file":  # what is on a server is everybody's
             for run_id in list(self.client.unfinished())[-UNFINISHED_SHOWN_MAX:]:
                 self.follower.refresh(run_id)  # also one that is at work by now: only the store tells what lies below its ended calls
-        return ended
+        return left
+
+    def _left_behind(self) -> list[str]:
+        try:
+            return list(self.client.unfinished())
+        except ResonateStoreError:  # the file is gone or damaged, which must keep nobody there
+            return []
 
     def note_launch(self, run_id: str, code: CodeType) -> None:
         """Remember the code that a run has begun with; of thousands the latest are known."""

@@ -24,7 +24,7 @@ from resonate_notebook import actions, checks, exports
 from resonate_notebook.arguments import Mistake, check_call, short_repr, signature_text, suggest
 from resonate_notebook.live import LOG
 from resonate_notebook.model import SETTLED, hidden
-from resonate_notebook.places import DEV_PORT, Place, told
+from resonate_notebook.places import DEV_PORT, FOUND_LIMIT_S, Place, told
 from resonate_notebook.runs import Run
 from resonate_notebook.session import OUTPUTS, RENDERS, STOP_LIMIT_S, Session, current
 
@@ -34,6 +34,7 @@ CHOICES: Final = {"render": RENDERS, "output": OUTPUTS}
 NEW_IDS_MAX: Final = 10_000
 DURABILITIES: Final = ("full", "fast")
 LISTED_IDS_MAX: Final = 6
+PRUNED_NAMED_MAX: Final = 20
 CANCEL_LIMIT_S: Final = 0.5
 """What `stop --cancel` spends on cancelling, so that it is over in two seconds."""
 UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -81,17 +82,28 @@ def connect(
     """
     place = _place_of(where, db, durability, url, group, protocol, port)
     session = current(even_stopped=True)
-    if place == session.connected_to and not session.stopped:
+    if place == session.connected_to and not session.stopped and _is_there(session):
         return status()
     is_new = place.kind == "file" and place.path is not None and not place.path.exists()
+    before = session.connected_to
     try:
-        ended = session.connect(place)
+        left = session.connect(place)
     except (ResonateStoreError, OSError, ImportError, ValueError) as error:
         raise _not_connected(session, place, error) from error
     lines = [str(_status(session, is_new=True)).replace("(durable", "(new, durable" if is_new else "(durable")]
-    if ended:
-        lines.append(f"What was in memory has ended: {listed(ended)}.")
+    if left:
+        ended = f"What was in memory has ended: {listed(left)}"
+        lines.append(f"{ended if before.kind == 'memory' else _fate(before, left, is_served_here=False)}.")
     return Told("\n".join([*lines, *(_unfinished_text(session) if place.kind == "file" else ())]))
+
+
+def _is_there(session: Session) -> bool:
+    """Whether what this kernel is connected to still answers: a server that somebody else has started may have ended."""
+    try:
+        session.client.reach(FOUND_LIMIT_S)
+    except ResonateStoreError:
+        return session.server is not None
+    return True
 
 
 def _place_of(where: str, db: str | None, durability: str, url: str, group: str, protocol: str | None, port: int) -> Place:
@@ -223,6 +235,8 @@ def _status(session: Session, *, is_new: bool = False) -> Told:
     size = session.client.size()
     if size is not None and not session.settings.stable:
         parts.append(actions.size_text(size))
+    if session.client.trouble:
+        parts.append("it does not answer just now: `%resonate doctor` looks closer")
     if session.follower.trouble:
         parts.append(f"the picture met an error ({session.follower.trouble}); the log of `resonate_notebook` has it")
     return Told(" · ".join(parts))
@@ -666,23 +680,29 @@ def retry(id: str, new_id: str | None = None, from_step: str | None = None) -> R
     return Run(session, handle.id, handle)
 
 
-def prune(older_than: str | float) -> Told:
+def prune(older_than: str | float, *, dry_run: bool = False) -> Told:
     """Delete runs that have been over for a while, with all of their promises.
 
-    The age is a number with a unit: `90s`, `12h`, `30d`; a plain number counts days.
+    The age is a number with a unit: `90s`, `12h`, `30d`; a plain number counts days. `--dry-run` deletes nothing, and says what it would.
 
+        %resonate prune 30d --dry-run
         %resonate prune 30d
     """
     text = str(older_than).strip()
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", text)
     if match is None:
         raise Mistake(f"`{text}` is no age. Write `90s`, `12h` or `30d`.", "age")
-    pruned = current().client.prune(float(match[1]) * UNITS_S[match[2] or "d"])
+    session = current()
+    pruned = session.client.prune(float(match[1]) * UNITS_S[match[2] or "d"], dry_run=dry_run)
     if not pruned:
         return Told("Nothing to delete: no run has been over for that long.")
-    size = current().client.size()
-    shown = "" if size is None or current().settings.stable else f" · {actions.size_text(size)}"
-    return Told(f"deleted {listed(pruned)}{shown}")
+    told = listed(pruned, PRUNED_NAMED_MAX)
+    if dry_run:
+        return Told(f"would delete {len(pruned):,} run{'s' * (len(pruned) != 1)}: {told} · `%resonate prune {text}` does it")
+    session.follower.forget(pruned)
+    size = session.client.size()
+    shown = "" if size is None or session.settings.stable else f" · {actions.size_text(size)}"
+    return Told(f"deleted {told}{shown}")
 
 
 def cancel(id: str) -> Told:

@@ -10,7 +10,7 @@ from waiting import when
 
 import resonate_notebook
 from resonate.server import DevelopmentServer
-from resonate_notebook import listing
+from resonate_notebook import actions, listing, session
 
 LOOP = """%%resonate register
 from resonate.retry_policies import Constant
@@ -91,10 +91,25 @@ def ended_runs(cell, connect):  # noqa: F811
     cell.good(connect)
     for at in range(3):
         cell(f"%resonate run e.{at} pipeline days={13 + at // 2}\n%resonate wait e.{at}")
-    resonate_notebook.session.current().client.promises.create(id="alone", timeout=2**45)
-    resonate_notebook.session.current().client.promises.resolve(id="alone", data="1")
+    session.current().client.promises.create(id="alone", timeout=2**45)
+    session.current().client.promises.resolve(id="alone", data="1")
     cell.good("%resonate stop")
     cell.good(connect)
+
+
+def test_a_run_that_is_known_by_its_record_alone_has_its_times_and_the_names_of_its_arguments(cell, tmp_path):  # noqa: F811
+    """Its calls stand in the order in which they were made, whatever was written first."""
+    connect = f"%resonate connect local --db {tmp_path}/runs.db"
+    body = "    for at in range(11):\n        yield ctx.run(clean, at)\n        yield ctx.sleep(0.001)\n"
+    cell.good(f"{connect}\n")
+    cell.good(f"%%resonate register\ndef slow(ctx):\n{body}")
+    cell.good("%resonate run s.1 slow\n%resonate wait s.1")
+    cell.good(f"%resonate stop\n{connect}")
+    rows = cell.good("%resonate table s.1").splitlines()[4:]
+    assert [line.split()[0] for line in rows] == ["s.1", *(f"s.1.{at}" for at in range(1, 23))]
+    assert "clean(day=10)" in rows[21]
+    detail = actions.detail(session.current().follower, session.current().follower.follow("s.1"), "s.1.1")
+    assert detail["began"] is not None
 
 
 def test_runs_that_had_ended_before_are_listed_and_counted(cell, tmp_path, monkeypatch):  # noqa: F811
@@ -102,7 +117,7 @@ def test_runs_that_had_ended_before_are_listed_and_counted(cell, tmp_path, monke
     ended_runs(cell, f"%resonate connect local --db {tmp_path}/runs.db")
     assert "0 runs going on, 3 finished" in cell.good("%resonate status")
     told = cell.good("%resonate ps").splitlines()
-    assert [line.split()[:3] for line in told] == [["e.0", "pipeline", "resolved"], ["e.1", "pipeline", "resolved"], ["e.2", "pipeline", "rejected"]]
+    assert [line.split()[:3] for line in told] == [[f"e.{at}", "pipeline", "rejected" if at == 2 else "resolved"] for at in range(3)]
     assert told[2].endswith("ValueError: no rows")
     cell.good("%resonate run e.3 pipeline days=1")
     cell.good("%resonate wait e.3")
@@ -125,3 +140,45 @@ def test_runs_that_have_ended_on_a_server_are_listed_too(cell, protocol, monkeyp
     began = time.monotonic()
     assert "What had ended before is not listed" in cell.good("%resonate ps") or "The server is slow" in cell.good("%resonate ps")
     assert time.monotonic() - began < 4
+
+
+def test_what_waits_in_a_file_is_told_when_the_kernel_goes_elsewhere(cell, tmp_path):  # noqa: F811
+    """Leaving a file names the runs that wait there for its next connection."""
+    cell.good(f"%resonate connect local --db {tmp_path}/runs.db")
+    cell.good("%resonate run w.1 ask\n%resonate run w.2 ask")
+    assert "w.1 and w.2 wait in runs.db." in cell.good("%resonate connect local")
+
+
+def test_a_server_that_has_ended_is_neither_found_nor_waited_for(cell):  # noqa: F811
+    """Verbs say within two seconds that the server is away, and `connect dev` starts one in its place."""
+    with DevelopmentServer(port=0) as server:
+        port = server.url.rpartition(":")[2]
+        assert "found there" in cell.good(f"%resonate connect dev --port {port}")
+        cell.good("%resonate run d.1 ask")
+        when(lambda: "waiting" in cell.good("%resonate ps"))
+    for verb in ("resolve d.1.1 1", "get d.1.1", "cancel d.1"):
+        began = time.monotonic()
+        told = cell(f"%resonate {verb}")
+        assert time.monotonic() - began < 2.5
+        assert "cannot be asked" in told
+        assert "[100." not in told
+    assert "it does not answer just now" in cell.good("%resonate status")
+    assert "started here" in cell.good(f"%resonate connect dev --port {port}")
+
+
+# ---- what is deleted ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_would_be_deleted_is_told_first_and_what_is_deleted_is_not_listed_any_more(cell):  # noqa: F811
+    """`prune --dry-run` changes nothing; a pruned run is unknown from then on."""
+    for at in range(22):
+        cell.good(f"%resonate run g.{at} pipeline days=1\n%resonate wait g.{at}")
+    cell.good("%resonate run w.1 ask")
+    told = cell.good("%resonate prune 0s --dry-run")
+    assert told.startswith("would delete 22 runs: g.0, g.1, g.2")
+    assert told.endswith("g.18 and 3 more · `%resonate prune 0s` does it\n")
+    assert cell.good("%resonate ps").count("\n") == 23
+    assert cell.good("%resonate prune 0s").startswith("deleted g.0, g.1")
+    assert [line.split()[0] for line in cell.good("%resonate ps").splitlines()] == ["w.1"]
+    assert "No run g.1." in cell("%resonate tree g.1")
+    assert "[100" not in cell("%resonate wait g.1") + cell("%resonate get g.1") + cell("%resonate retry g.1")
