@@ -187,9 +187,10 @@ class RunModel:
         """The run's own word: running while anything runs or retries, else what it waits for; its outcome when it has one."""
         if self.root is None:
             return "pending"
-        if self.root.state != "running" or self._working or self.counts["retrying"]:
+        if self.root.state not in {"running", "pending"} or self._working or self.counts["retrying"]:
             return self.root.state
-        return next((state for state in ("waiting", "sleeping") if self.counts[state]), "running")
+        # A run that began elsewhere, or before, and waits for something outside is at work nowhere: nobody tells that it has begun.
+        return next((state for state in ("waiting", "sleeping") if self.counts[state]), self.root.state)
 
     @property
     def word(self) -> str:
