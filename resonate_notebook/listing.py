@@ -15,9 +15,8 @@ from resonate.wire.lineage import ORIGIN, ROOT
 from resonate_notebook import actions
 from resonate_notebook.live import Followed
 from resonate_notebook.model import RunModel
-from resonate_notebook.runs import terminal_width
 from resonate_notebook.session import Session, current
-from resonate_notebook.text import call_text, cells, cut, duration, moment, visible
+from resonate_notebook.text import call_text, cells, cut, duration, moment, terminal_width, visible
 from resonate_notebook.verbs import Told, columns, missing_functions
 
 EARLIER_SHOWN: Final = 20

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from IPython.core.getipython import get_ipython
 
+import resonate
 from resonate import Resonate
 from resonate.context import Context
 from resonate.errors import ResonateStoreError
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 UNFINISHED_SHOWN_MAX: Final = 100
 LAUNCHED_MAX: Final = 10_000
 FRAME_FILE: Final = re.compile(r'^  File "(.+?)"(?=, line \d)', re.MULTILINE)
+LIBRARY_FRAME: Final = re.compile(rf'^  File "{re.escape(os.path.dirname(resonate.__file__) + os.sep)}.*\n(?:    .*\n)*', re.MULTILINE)
 WATCHED_MAX: Final = 8
 """Clients of somebody else's whose runs stay live in a notebook; the one that was shown first gives way."""
 STOP_LIMIT_S: Final = 0.4
@@ -127,7 +129,8 @@ class Session:
         return self._cell(filename) or os.path.basename(filename)
 
     def with_cells(self, traceback: str) -> str:
-        """A traceback that names the cells of this kernel, in place of the files that it compiles them under."""
+        """A traceback that names the cells of this kernel, in place of the files that it compiles them under, without frames of the SDK."""
+        traceback = without_library(traceback)
         return FRAME_FILE.sub(lambda found: f"  {self._cell(found[1])}" if self._cell(found[1]) else found[0], traceback)
 
     def _cell(self, filename: str) -> str:
@@ -158,6 +161,11 @@ class Session:
 _current: Session | None = None
 _watching: list[Session] = []
 """Sessions for clients that are not the kernel's own."""
+
+
+def without_library(traceback: str) -> str:
+    """A traceback as whoever wrote the functions sees it: without frames of the SDK."""
+    return LIBRARY_FRAME.sub("", traceback)
 
 
 def current(*, even_stopped: bool = False) -> Session:

@@ -27,6 +27,7 @@ from resonate_notebook.model import SETTLED, hidden
 from resonate_notebook.places import DEV_PORT, FOUND_LIMIT_S, Place, told
 from resonate_notebook.runs import Run
 from resonate_notebook.session import OUTPUTS, RENDERS, STOP_LIMIT_S, Session, current
+from resonate_notebook.text import terminal_width
 
 CONTEXT_NAMES: Final = ("ctx", "context")
 WAITS: Final = ("end", "waiting")
@@ -38,6 +39,7 @@ PRUNED_NAMED_MAX: Final = 20
 CANCEL_LIMIT_S: Final = 0.5
 """What `stop --cancel` spends on cancelling, so that it is over in two seconds."""
 UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+ARGUMENT_PATH: Final = re.compile(r"\$\.(?:kwargs\.(\w+)|args\[(\d+)\])")
 WHERES: Final = ("local", "remote", "dev")
 
 
@@ -296,7 +298,7 @@ def register(*functions: Callable[..., Any], name: str | None = None, version: i
     """Make functions durable, so that runs can be started from them.
 
     Registering again replaces. A durable function takes the context first. In a cell, `%%resonate register` registers each function
-    that the cell defines with `ctx` first; a run that is going on keeps the code of the calls it has begun.
+    that the cell defines with `ctx` first; a run that is going on keeps the code of the calls it has begun. `%resonate?` has an example.
 
         %resonate register pipeline
         %resonate register pipeline --name nightly --version 2
@@ -316,8 +318,9 @@ def register_named(functions: list[tuple[str, Callable[..., Any]]], name: str | 
     for own_name, given in functions:
         function = plain_function(given)
         if not inspect.isfunction(function):
-            what = f"{short_repr(given, 60)} is a {type(given).__name__}"
-            raise Mistake(f"{what}. Only plain functions can be registered.", "function")
+            what = getattr(given, "__name__", type(given).__name__)
+            how = f" Wrap it in a `def`: `def {name or 'call'}(ctx, ...): return {what}(...)`." * hasattr(given, "__call__")  # noqa: B004
+            raise Mistake(f"`{what}` is no plain function, and only those can be registered.{how}", "function")
         if own_name == "<lambda>" and not name:
             raise Mistake("A lambda needs a name: add `--name`.", "function")
         first = [(each.name, each.annotation) for each in inspect.signature(function).parameters.values()][:1]
@@ -459,8 +462,8 @@ def launch(
         _same_call(session, existing, name, raw, bound)
     try:
         handle = client.options(version=found).begin_run(run_id, name, *args, **kwargs)
-    except TypeError as error:  # An argument that cannot be stored; the text names the path to it.
-        raise Mistake(f"{error}", "arguments") from error
+    except TypeError as error:
+        raise not_storable(error) from error
     if existing is None:
         session.note_launch(run_id, raw.__code__)
         return Run(session, run_id, handle), ""
@@ -487,10 +490,28 @@ def ask(id: str, function: str, args: list[Any], kwargs: dict[str, Any], *, targ
         raise Mistake("A run needs an id, for example `demo.1`.", "id")
     try:
         handle = session.client.options(target=target, version=version).begin_rpc(id, function, *args, **kwargs)
-    except TypeError as error:  # An argument that cannot be stored; the text names the path to it.
-        raise Mistake(f"{error}", "arguments") from error
+    except TypeError as error:
+        raise not_storable(error) from error
     session.follower.follow(id)
     return Run(session, id, handle)
+
+
+def sent_to(function: str, target: str | None) -> str:
+    """What to say of a run (`{}`) that some worker is asked to do."""
+    session = current()
+    group = f"group {target or session.connected_to.group}"
+    known = any(name == function for name, _, _ in session.client.registry.functions())
+    return f"{{}} was sent to {group}{'' if known else f'; `{function}` is not registered here, so a worker of that group must know it'}."
+
+
+def not_storable(error: TypeError) -> Mistake:
+    """The mistake for an argument that cannot be stored. The SDK names the path to it: `$.kwargs.days`, `$.args[0].rows`."""
+    found = ARGUMENT_PATH.match(str(error))
+    if found is None:
+        return Mistake(f"{error}", "arguments")
+    name, rest = found[1] or found[2], str(error)[found.end() :]
+    shown = f"`{name}{rest.partition(' ')[0]}`" if found[1] else f"Argument {int(name) + 1}{rest.partition(' ')[0]}"
+    return Mistake(f"{shown} {rest.partition(' ')[2].replace('Return JSON-like', 'Give JSON-like')}", f"argument:{name}")
 
 
 def unknown_function(session: Session, function: str | Callable[..., Any], version: int) -> Mistake:
@@ -551,6 +572,9 @@ def _existing_text(session: Session, promise: DurablePromise, since: str) -> str
     when = actions.ago(session.follower, promise.completed_on)
     told, _ = actions.value_text(session.follower, promise, actions.VALUE_LIMIT)
     outcome = f"{actions.ANSWERS[promise.state]}{f', {told}' if told else ''}"
+    if not promise.resolved:
+        retry = f" `%resonate retry {promise.id}` takes over what was done and runs the rest;"
+        new = f"{retry} `--new` starts {_free_id(session, promise.id)} from the beginning."
     return f"{promise.id} finished{when}: {outcome}. Nothing was run again.{since}{new}"
 
 
@@ -587,7 +611,7 @@ def tree(id: str) -> Told:
     """
     session = current()
     followed = actions.followed_run(session.follower, id, "`%resonate tree {}` shows the run.")
-    return Told(session.follower.text(followed))
+    return Told(session.follower.text(followed, terminal_width()))
 
 
 def wait(id: str, timeout: float | None = None, until: str = "end", *, logs: bool = False) -> Any:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import sys
+import textwrap
 import time
 
 import pytest
@@ -10,7 +13,7 @@ from waiting import when
 
 import resonate_notebook
 from resonate.server import DevelopmentServer
-from resonate_notebook import actions, listing, session
+from resonate_notebook import actions, listing, magics, session
 
 LOOP = """%%resonate register
 from resonate.retry_policies import Constant
@@ -182,3 +185,113 @@ def test_what_would_be_deleted_is_told_first_and_what_is_deleted_is_not_listed_a
     assert [line.split()[0] for line in cell.good("%resonate ps").splitlines()] == ["w.1"]
     assert "No run g.1." in cell("%resonate tree g.1")
     assert "[100" not in cell("%resonate wait g.1") + cell("%resonate get g.1") + cell("%resonate retry g.1")
+
+
+# ---- what to do next ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_example_of_the_help_runs_as_it_stands(cell):  # noqa: F811
+    """Whoever copies the cell that `%resonate?` shows has a durable function, and the run that is named beside it ends."""
+    source = magics.EXAMPLE.strip("\n")
+    assert source in cell.good("%resonate")
+    assert max(map(len, source.splitlines())) <= 80
+    cell.good(textwrap.dedent(source))
+    cell.good("%resonate run demo.1 pipeline days=3")
+    when(lambda: session.current().follower.find("demo.1.5"))
+    cell.good("%resonate resolve demo.1.5 10")
+    cell.good("%resonate wait demo.1")
+    assert cell.value == 16
+    assert "`%resonate?` has an example." in cell.good("%resonate register -h").replace("\n", " ")
+
+
+def test_a_run_that_was_rejected_and_is_named_again_says_how_to_take_over_what_was_done(cell):  # noqa: F811
+    """`retry` is named before `--new`, which does everything again."""
+    cell.good("run = %resonate run ed.1 pipeline days=20")
+    cell("%resonate wait ed.1")
+    told = " ".join(cell.good("%resonate run ed.1 pipeline days=20").split())
+    assert "`%resonate retry ed.1` takes over what was done and runs the rest; `--new` starts ed.1-2 from the beginning." in told
+
+
+def test_a_call_of_what_is_no_function_says_which_and_what_to_write(cell):  # noqa: F811
+    """The words of 0.6.7 stay, and the name is told beside them."""
+    cell.good("%%resonate register\ndef bad(ctx):\n    yield ctx.run(len, [1])")
+    cell.good("run = %resonate run b.1 bad")
+    told = cell("%resonate wait b.1")
+    assert "`len` is no plain function. Wrap it in a `def` that takes the context first" in told
+
+
+@pytest.mark.parametrize(
+    ("line", "carets", "told"),
+    [
+        ("run x.1 pipeline days=print", "days", "`days` is a `builtin_function_or_method`"),
+        ("run x.1 pipeline [threading.Lock()]", "[threading.Lock()]", "Argument 1[0] is a `lock`"),
+        ("run x.1 pipeline hello", "hello", "Plain text goes in quotes: 'hello'."),
+        ("register len", "len", "`len` is no plain function, and only those can be registered. Wrap it in a `def`"),
+        ("register lambda x: x", "lambda", "An expression with blanks goes in brackets: `(lambda x: x)`."),
+        ("run x.1 clean 1 2 3", "2", "takes 1 argument after the context; 3 are given."),
+    ],
+)
+def test_mistakes_point_at_their_word_and_say_what_to_write(cell, line, carets, told):  # noqa: F811
+    """Nothing of the SDK's inside is shown of an argument that does not fit."""
+    shown, marks, said = cell(f"%resonate {line}").split("\n", 2)
+    assert "".join(shown[at] for at, mark in enumerate(marks) if mark == "^") == carets
+    assert told in said
+    assert "$." not in said
+    assert "Return JSON" not in said
+
+
+def test_an_rpc_says_which_group_was_asked_and_the_promise_shows_it(cell):  # noqa: F811
+    """A function that is not known here may be known to a worker of that group; a wrong group is seen."""
+    told = " ".join(cell.good("%resonate rpc d.4 etl9 --target reports").split())
+    assert "d.4 was sent to group reports; `etl9` is not registered here, so a worker of that group must know it." in told
+    assert "group       reports" in cell.good("print(repr(get_ipython().run_line_magic('resonate', 'get d.4')))")
+
+
+def test_a_run_that_waited_for_a_person_before_the_kernel_began_anew_says_so(cell, tmp_path):  # noqa: F811
+    """Nobody is at work on it, and it waits for no worker either."""
+    connect = f"%resonate connect local --db {tmp_path}/runs.db"
+    cell.good(connect)
+    cell.good("%resonate run w.2 ask")
+    when(lambda: "waiting" in cell.good("%resonate ps"))
+    cell.good(f"%resonate stop\n{connect}")
+    assert cell.good("%resonate ps").split()[2:5] == ["waiting", "for", "you"]
+    told = cell.good("%resonate tree w.2")
+    assert "free worker" not in told
+    assert told.splitlines()[0].split()[2] == "◆"
+
+
+def test_a_failure_is_told_where_the_function_stands_and_without_frames_of_the_sdk(cell):  # noqa: F811
+    """A result that cannot be stored is found at the function that returned it."""
+    cell.good("%%resonate register\nimport threading\ndef unstorable(ctx):\n    return threading.Lock()")
+    cell.good("%resonate run u.1 unstorable")
+    told = cell("%resonate wait u.1")
+    assert re.search(r"u\.1 unstorable\(\) +cell \d+, line 3\n", told)
+    shown = repr(resonate_notebook.get("u.1"))
+    assert "traceback" in shown
+    assert ".py" not in shown
+
+
+def test_a_cell_that_is_no_python_is_shown_with_its_place_alone(cell):  # noqa: F811
+    """No frame of whoever has read the cell stands between a person and their line."""
+    told = cell("%%resonate register\ndef clean(ctx day):\n    pass")
+    assert told.splitlines()[0] == "line 2, column 15: def clean(ctx day):"
+    assert told.splitlines()[1].index("^") == told.index("day")
+    assert "SyntaxError: " in told
+    assert "ast.py" not in told
+
+
+def test_a_terminal_breaks_no_word_and_shows_one_failure_once(cell, monkeypatch):  # noqa: F811
+    """Help, answers and mistakes are wrapped to its width; the log above the tree does not repeat the tree's error."""
+    monkeypatch.setenv("COLUMNS", "64")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    for line in ("", "register -h", "status", "run x.1 pipelin", "doctor"):
+        shown = cell(f"%resonate {line}")
+        words = [row for row in shown.splitlines() if not row.startswith("    ") and "^" not in row]
+        assert max(map(len, words)) <= 64
+        assert not any(re.fullmatch(r"\W?", row.strip()) for row in words if row)
+    cell("run = %resonate run f.1 pipeline days=20\n%resonate wait f.1")
+    assert "failed for good" not in cell("%resonate wait f.1")
+    assert "failed for good" in cell.good("%resonate logs f.1")
+    assert max(map(len, cell.good("%resonate tree f.1").splitlines())) <= 63
