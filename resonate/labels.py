@@ -7,7 +7,7 @@ import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from resonate.limits import LABEL_ARGUMENT_LIMIT, LABEL_TEXT_LIMIT
+from resonate.limits import FINGERPRINT_TEXT_LIMIT, LABEL_ARGUMENT_LIMIT, LABEL_TEXT_LIMIT
 
 _SHORT = frozenset((bool, float, type(None)))
 _SMALL = 10**12
@@ -56,7 +56,7 @@ def label_recorded(func: Callable[..., Any] | None, text: str) -> tuple[tuple[st
     >>> label_recorded(lambda ctx, day, host: None, "3, 'a, b', fast=True")
     (('day', '3'), ('host', "'a, b'"), ('fast', 'True'))
     """
-    names = _names(func)
+    names = _names(func) if len(text) <= FINGERPRINT_TEXT_LIMIT else ()
     try:
         call: Any = ast.parse(f"f({text})", mode="eval").body if names else None
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # it was cut, or stands for what cannot be written
