@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -24,6 +25,8 @@ EARLIER_SHOWN_MAX: Final = 500
 LOOK_BACK_LIMIT_S: Final = 1.5
 """How long a server is asked for what has ended there."""
 ERROR_CELLS_MIN: Final = 20
+PAGE_CELLS: Final = 160
+"""How wide a row is where no terminal shows it."""
 
 
 class Earlier(NamedTuple):
@@ -62,7 +65,8 @@ def ps(*, all: bool = False) -> Told:
     told = [_fitted(rows)] if rows else ["No run has been started here. `%resonate run demo.1 FUNCTION` starts one."]
     if more > 0:
         how = "`%resonate ps --all` lists them" if not all else "`%resonate show ID` shows one"
-        told.insert(0, f"… {more:,} more that had ended before: {how}.")
+        number = f"{more:,} " if earlier.total is not None else ""  # nobody counts what is on a server
+        told.insert(0, f"… {number}more that had ended before: {how}.")
     return Told("\n".join([*told, *([earlier.trouble] if earlier.trouble else [])]))
 
 
@@ -94,9 +98,9 @@ def _fitted(rows: list[list[str]]) -> str:
     """Rows in columns, each on one line: errors are cut, what stands behind them is not."""
     before = columns([row[:-2] for row in rows]).split("\n")
     width = max(map(cells, before)) + 2
-    lines = []
+    wide, lines = terminal_width() if sys.stdout.isatty() else PAGE_CELLS, []
     for line, (*_, what, where) in zip(before, rows, strict=True):
-        room = max(ERROR_CELLS_MIN, terminal_width() - width - cells(where))
+        room = max(ERROR_CELLS_MIN, wide - width - cells(where))
         lines.append(f"{line}{' ' * (width - cells(line))}{cut(what, room) if where or cells(what) > room else what}{where}".rstrip())
     return "\n".join(lines)
 

@@ -139,7 +139,9 @@ def test_runs_that_have_ended_on_a_server_are_listed_too(cell, protocol, monkeyp
         ended_runs(cell, f"%resonate connect remote {server.url} --protocol {protocol}")
         assert [line.split()[0] for line in cell.good("%resonate ps").splitlines()] == ["e.0", "e.1", "e.2"]
         monkeypatch.setattr(listing, "EARLIER_SHOWN", 1)
-        assert [line.split()[0] for line in cell.good("%resonate ps").splitlines()[1:]] == ["e.2"]
+        more, *told = cell.good("%resonate ps").splitlines()
+        assert more.startswith("… ")
+        assert [line.split()[0] for line in told] == ["e.2"]
     began = time.monotonic()
     assert "What had ended before is not listed" in cell.good("%resonate ps") or "The server is slow" in cell.good("%resonate ps")
     assert time.monotonic() - began < 4
