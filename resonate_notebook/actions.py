@@ -256,8 +256,7 @@ def detail(follower: Follower, followed: Followed, id: str, *, with_cells: Calla
         told |= {"tags": {}, "attempts": 0, "created": 0, "began": None, "ended": None, "timeout": None}
         if node is not None:
             told |= {"arguments": [[clean(name), clean(text)] for name, text in node.arguments], "attempts": node.attempt}
-            began = node.began_at or (node.ended_at and node.created_at)  # of a call known by its record alone, it is when it was made
-            told |= {"created": model.relative_ms(node.created_at) or 0, "began": model.relative_ms(began)}
+            told |= {"created": model.relative_ms(node.created_at) or 0, "began": model.relative_ms(node.begun_at)}
             told |= {"ended": model.relative_ms(node.ended_at), "error": clean(node.error) or None}
     if node is None:
         return told
