@@ -64,6 +64,9 @@ LOG_INTERVAL_S: Final = 0.5
 LOG_LINES_MAX: Final = 100
 """Lines of a call that its panel shows, the last ones."""
 LOG_LINE_LIMIT: Final = 300
+VALUES_MAX: Final = 60
+"""Calls whose values the page's table gets with one message, and how many characters of each."""
+VALUE_CHARACTERS: Final = 200
 HELLO_LIMIT_S: Final = 3.0
 """How long a page may take, while the kernel is free to hear it, until it counts as one that cannot show widgets."""
 CLOSE_LIMIT_S: Final = 1.5
@@ -505,6 +508,8 @@ class Follower:
             case "detail":
                 widget.watched, widget.logged_to, widget.logged_at = str(message.get("id", "")), 0, 0.0
                 self._outbox.append((widget, self._detail(self, followed, str(message.get("id", "")))))
+            case "values":
+                self._outbox.append((widget, self._values(followed, message.get("ids"))))
             case "resolve" | "reject" | "cancel" | "retry" | "show":
                 reply = self._answer(self, followed, message)
                 self._outbox.append((widget, reply))
@@ -513,6 +518,13 @@ class Follower:
                     self._move(widget, other)
             case _:
                 LOG.warning("The page sent a message of an unknown kind.")
+
+    def _values(self, followed: Followed, ids: object) -> dict[str, Any]:
+        """What calls have given, in short, for the rows of a table. A server would be asked for each one by one: there nothing is told."""
+        near = ids[:VALUES_MAX] if isinstance(ids, list) and followed.model.where != "server" else []
+        known = [each for each in near if isinstance(each, str) and followed.model.node(each) is not None]
+        told = ((each, self._detail(self, followed, each)["value"]) for each in known)
+        return {"kind": "values", "values": {each: text[:VALUE_CHARACTERS] for each, text in told if text is not None}}
 
     # ---- the end -------------------------------------------------------------------------------------------------------------
 

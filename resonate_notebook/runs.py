@@ -135,14 +135,18 @@ class Run:
         deadline = None if timeout is None else time.monotonic() + timeout
         stopped_at: float | None = None
         second_s = SECOND_STOP_S if self._session.shell is not None else 0.0  # a script has a next line, not a next cell
-        asked = 0
+        asked, told = 0, set[str]()
+        followed = needy or (self._session.follower.runs.get(self.id) if self._session.mode() == "widget" else None)
         while not self._handle.done():
             now = time.monotonic()
-            if needy is not None and stopped_at is None:
+            if followed is not None and stopped_at is None:
                 self._session.follower.pump()
-                asked, before = needy.model.counts["waiting"], asked
+                asked, before = followed.model.counts["waiting"], asked
                 if asked and asked == before:  # What is asked at once is told at once: no question has come since the last slice.
-                    return
+                    if needy is not None:
+                        return
+                    if followed.widgets:
+                        self._tell_questions(followed, told)
             if stopped_at is not None and now - stopped_at >= second_s:
                 raise Detached(f"Detached from {self.id}.")
             if stopped_at is None and deadline is not None and now >= deadline:
@@ -160,6 +164,14 @@ class Run:
                 stopped_at = time.monotonic()
                 again = f" Stop again within {second_s:.0f} s to cancel it. `%resonate attach {self.id}` shows it again."
                 say(f"Detached: {self.id} goes on.{again * bool(second_s)}")
+
+    def _tell_questions(self, followed: Followed, told: set[str]) -> None:
+        """In a page: for what the run waits, each question once. The picture's form is not heard before this cell has ended."""
+        new = [node.id for node in list(followed.model.nodes) if node.state == "waiting" and node.id not in told]
+        if new:
+            told.update(new)
+            stop = f"Stop frees the kernel for the picture's form, or for `%resonate resolve {new[0]} VALUE`; the run goes on."
+            say(f"{self.id} waits for you: {', '.join(new)}. {stop}")
 
     def _pay(self) -> None:
         """After the end: the picture that a kernel nobody watches still owes, and the last state of displays that were drawn."""

@@ -1,11 +1,12 @@
 /* Graph: boxes from left to right, one orthogonal trunk per parent. */
 
 import { draw, make, put } from "./document.js";
-import { COUNTS_DOWN, LIVE, setIcon, STATES, URGENT_FIRST } from "./states.js";
+import { COUNTS_DOWN, LIVE, setIcon, STATES, URGENT_FIRST, wordOf } from "./states.js";
 import { callText, count, countsText, fitParts } from "./formats.js";
 import { errorOf, makeFold, MONO_PX, setAnswerButtons, setCall, setFold, setIconCounts, setStrip, setTreeItem, setWords,
   TEXT_PX, View } from "./parts.js";
 
+const PILL_PX = 32, PILL_LETTER_PX = 6.6;       // of a pill at the edge of a box, with some room behind it
 const COLUMN_GAP = 46, BOX_GAP = 8, LEFT = 16, TOP = 14, SHRINK_TO = 172;
 
 export class GraphView extends View {
@@ -33,18 +34,20 @@ export class GraphView extends View {
   }
   /* A column is as wide as its widest label asks, within limits; then all shrink evenly until they fit. */
   measureColumns(structural) {
-    const { run, viewWidth } = this.widget, widths = [];
+    const { run, viewWidth } = this.widget, widths = [], gaps = [];
     for (const row of this.rows) {
       const { node, stack } = row, error = errorOf(node);
       row.height = stack ? 62 : row.more ? 28 : row.state === "waiting" ? 68 : error ? 60 : 42;
       row.line = stack ? countsText(row.counts, URGENT_FIRST) : node ? run.line(node) : "";
       const label = stack ? row.name.length + 7 : row.more ? row.text.length : callText(node).length;
       const wanted = Math.max(label * MONO_PX + 46, error ? Math.min(error.length, 52) * 6.63 + 46 : 0,
-        stack ? Math.min(stack.length, 40) * 5.6 + 46 : 0, (row.line.length + 7) * 5.7 + 44);
+        stack ? Math.min(stack.length, 40) * 5.6 + 46 : 0, (row.line.length + 7) * 6.1 + 44);
       const most = stack || node?.kids.length ? 264 : error ? 400 : 276;
       widths[row.depth] = Math.max(widths[row.depth] ?? 128, Math.min(wanted, most));
+      gaps[row.depth] = Math.max(gaps[row.depth] ?? COLUMN_GAP, hasFold(row) ? PILL_PX + foldText(row).length * PILL_LETTER_PX : 0);
     }
-    const room = viewWidth - LEFT * 2 - (widths.length - 1) * COLUMN_GAP - 14;
+    this.gaps = gaps;
+    const room = viewWidth - LEFT * 2 - gaps.slice(0, -1).reduce((sum, gap) => sum + gap, 0) - 14;
     for (let round = 0; round < 8; round++) {
       const over = widths.reduce((sum, width) => sum + width, 0) - room;
       const wide = widths.filter(width => width > SHRINK_TO).length;
@@ -58,7 +61,7 @@ export class GraphView extends View {
   /* A parent stands level with its first kid; a kid starts below everything that its elder sibling needed. */
   placeBoxes() {
     const lefts = [];
-    const right = this.columns.reduce((x, width, level) => { lefts[level] = x; return x + width + COLUMN_GAP; }, LEFT);
+    const right = this.columns.reduce((x, width, level) => { lefts[level] = x; return x + width + this.gaps[level]; }, LEFT);
     const place = (row, y) => {
       Object.assign(row, { x: lefts[row.depth], y, width: this.columns[row.depth] });
       return Math.max(y + row.height + BOX_GAP + (row.stack ? 6 : 0), row.kids.reduce((kidY, kid) => place(kid, kidY), y));
@@ -84,14 +87,12 @@ export class GraphView extends View {
     setIcon(parts.glyph, row.state, known); setCall(parts.call, row, (row.width - 44) / MONO_PX);
     const time = node && !COUNTS_DOWN.has(node.state) ? widget.run.tookText(node) : "", room = (row.width - 46) / TEXT_PX;
     if (stack && row.line.length > room) setIconCounts(parts.word, row.counts);
-    else setWords(parts.word, fitParts(row.line, room - (time ? time.length + 1 : 0)));
+    else setWords(parts.word, fitWords(row, room - (time ? time.length + 1 : 0)));
     put(parts.time, { text: time }); put(parts.second, { shown: !row.more });
     put(parts.third, { shown: row.height >= 60 });
     if (stack) setStrip(parts.strip, row, row.width - 46);
     put(parts.error, { text: errorOf(node) }); setAnswerButtons(parts.buttons, row, widget);
-    const folded = stack ? stack.length - row.kids.filter(kid => kid.node).length : node ? node.size - 1 : 0;
-    setFold(parts.fold, row, stack && row.open ? "fold" : `+${count(folded)}`,
-      row.foldable && row.depth > 0 && (!row.open || Boolean(stack)));
+    setFold(parts.fold, row, foldText(row), hasFold(row));
   }
   /* The way to anything live is drawn over the grey one. */
   drawEdges() {
@@ -108,6 +109,17 @@ export class GraphView extends View {
     return shared.flatMap(row => row.node.sharedBy.map(index => byIndex.get(index)).filter(caller => caller)
       .map(caller => linkPath(caller, row))).join("");
   }
+}
+
+/* The pill at the right edge of a box: how much is folded away. */
+const hasFold = row => row.foldable && row.depth > 0 && (!row.open || Boolean(row.stack));
+function foldText({ stack, open, kids, node }) {
+  return stack && open ? "fold" : `+${count(stack ? stack.length - kids.filter(kid => kid.node).length : node ? node.size - 1 : 0)}`;
+}
+/* A failure that was caught says that rather than that it failed, which its icon says too. */
+function fitWords({ line, node }, length) {
+  const text = fitParts(line, length);
+  return node?.caught && !text.includes("caught") ? wordOf(node, true) : text;
 }
 
 /* Beside the trunks, into the nearer side of the promise's box. */

@@ -25,7 +25,7 @@ import { toneOf } from "./tone.js";
 import { canUnpack, unpack } from "./packing.js";
 import { Requests } from "./requests.js";
 import { drawHints } from "./notes.js";
-import { Keys } from "./keys.js";
+import { keepKeys, Keys } from "./keys.js";
 
 const VIEWS = { graph: GraphView, tree: TreeView, timeline: TimelineView, table: TableView };
 const BOXES_CHOSEN = 60, BOXES_AT_MOST = 120, GRAPH_FROM_PX = 640;
@@ -47,9 +47,8 @@ class Widget {
       chosen: null });       // the tab a person chose
     this.header = new Header(this);
     Object.assign(this, { body: make("div", "rg-body"), hints: make("div", "rg-hints"), tooMany: make("div", "rg-too-many") });
-    // JupyterLab's own keys (arrows, Enter, Escape, letters) would otherwise act on the cell while the tree has the focus.
-    this.element = put(make("section", "rg", this.header.element, this.body),
-      { "aria-label": "durable run", "data-lm-suppress-shortcuts": "true" });
+    this.element = put(make("section", "rg", this.header.element, this.body), { "aria-label": "durable run" });
+    this.leaveKeys = keepKeys(this.element);
     host.append(this.element); this.watch(); this.connect();
   }
   watch() {
@@ -103,7 +102,7 @@ class Widget {
     setTimeout(() => { if (!this.element.isConnected) this.destroy(); }, LEAVE_MS);
   }
   destroy() {
-    this.moves?.disconnect(); this.gone = true; this.sight.disconnect(); clearTimeout(this.farTimer); this.model.off("msg:custom", this.onMessage); this.sizes.disconnect(); this.themes.disconnect();
+    this.moves?.disconnect(); this.gone = true; this.leaveKeys(); this.sight.disconnect(); clearTimeout(this.farTimer); this.model.off("msg:custom", this.onMessage); this.sizes.disconnect(); this.themes.disconnect();
     clearInterval(this.clock); cancelAnimationFrame(this.frame);
     this.model.off("comm_live_update", this.onCut); this.requests.forget(); this.view?.remove(); this.element.remove();
   }
@@ -122,6 +121,7 @@ class Widget {
     else if (message.kind === "ops") { if (!this.run.apply(message)) this.askSnapshot(); }
     else if (message.kind === "tick") this.takeTick(message);
     else if (message.kind === "detail") this.takeDetail(message);
+    else if (message.kind === "values") this.takeValues(message);
     else if (message.kind === "log") { if (this.panel?.id === message.id) this.panel.takeLog(message); }
     else if (message.kind === "reply") this.requests.answered(message);
     else if (message.kind === "final") this.prepareToStay();
@@ -137,6 +137,9 @@ class Widget {
   takeTick({ now, seq }) {
     this.run.heard(now);
     if (this.run.seq === null || seq > this.run.seq) { this.askedAt = null; this.askSnapshot(); }
+  }
+  takeValues({ values }) {
+    for (const [id, text] of Object.entries(values)) { const node = this.run.byId.get(id); if (node) node.value ??= visible(text); }
   }
   takeDetail(message) {
     const node = this.run.byId.get(message.id);
@@ -192,7 +195,9 @@ class Widget {
   press(row) {
     if (row.more) { this.folds.set(row.more, true); return this.schedule(); }
     if (row.stack) return this.toggle(row);
-    this.select(this.selected === row.node.id ? null : row.node.id);
+    if (this.selected === row.node.id) return this.select(null);
+    this.select(row.node.id);
+    if (row.state === "waiting" && !this.cut) this.panel.text.focus();
   }
   select(id) {
     const closing = id === null && this.selected !== null;

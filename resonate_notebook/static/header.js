@@ -70,10 +70,10 @@ export class Header {
     put(parts.where, { text: where.label }); put(this.place, { title: WHERE_SAYS[where.kind] });
     const goesOn = root !== null && !run.settled && !widget.detached && !widget.cut;
     put(this.detach, { shown: goesOn }); put(this.cancel, { shown: goesOn });
-    put(this.retry, { shown: run.settled && root.state !== "resolved" && root.state !== "recovered" && !run.info.retried });
+    put(this.retry, { shown: run.settled && !widget.cut && root.state !== "resolved" && root.state !== "recovered" && !run.info.retried });
     for (const button of this.kin) {
       const id = run.info[button.rgKin];
-      put(button, { text: `${button.rgWords} ${clip(visible(id), 24)}`, title: `show ${visible(id)} here`, shown: Boolean(id) });
+      put(button, { text: `${button.rgWords} ${clip(visible(id), 24)}`, title: `show ${visible(id)} here`, shown: Boolean(id) && !widget.cut });
     }
     put(this.searchBox, { shown: run.order.length > 1 });
     put(this.found, { text: widget.sought.trim() ? `${count(widget.foundCount)} of ${plural(run.order.length, "call")} found` : "" });

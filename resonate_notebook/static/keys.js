@@ -1,6 +1,20 @@
 /* The keyboard in a tree or table: arrows, Home and End, pages, Enter and Escape, and the first letters of a name. */
 
+import { put } from "./document.js";
+
 const WORD_PAUSE_MS = 700;
+
+/* What is typed in the picture is meant for it and goes no further: a notebook listens at the document, and would take `d d` as the order to
+   delete the cell. Tab leads out, and what is pressed with Ctrl, Meta or Alt is for the page, Enter aside: that would run the cell. JupyterLab
+   listens while the event comes back from its target, so it need not come back. Notebook 7 listens on the way there: only what is marked
+   at the window, before, is passed over; and the mark counts on the target itself alone. Answers what ends that. */
+export function keepKeys(element) {
+  const isOurs = ({ key, ctrlKey, metaKey, altKey }) => key === "Enter" || (key !== "Tab" && !(ctrlKey || metaKey || altKey));
+  const mark = event => { if (element.contains(event.target)) put(event.target, { "data-lm-suppress-shortcuts": isOurs(event) ? "true" : null }); };
+  window.addEventListener("keydown", mark, true);
+  element.addEventListener("keydown", event => { if (isOurs(event)) event.stopPropagation(); });
+  return () => window.removeEventListener("keydown", mark, true);
+}
 
 export class Keys {
   constructor(widget) { Object.assign(this, { widget, typed: "", typedAt: -WORD_PAUSE_MS }); }

@@ -9,7 +9,8 @@ export function noteOf(widget) {
   const { run, staleMs, acting } = widget, { id, where, away } = run.info;
   if (widget.cut && !run.settled) return { key: "cut", state: "timedout", strong: "The kernel was stopped or restarted.", buttons: [],
     text: where.kind === "memory" ? `What is shown is how ${id} stood then. It was in memory and has gone with the kernel.`
-      : `What is shown is how ${id} stood then. %resonate attach ${id} shows it as it goes on.` };
+      : `What is shown is how ${id} stood then. %load_ext resonate_notebook, then %resonate connect to ${where.label}, then `
+        + `%resonate attach ${id} show it as it goes on.` };
   if (staleMs) return { key: "stale", state: "timedout", strong: `No news for ${wholeSeconds(staleMs)}.`,
     text: "The kernel is busy or gone; the run itself may well go on.",
     buttons: [["Ask again", () => widget.send({ kind: "snapshot" })]] };
@@ -25,9 +26,10 @@ function actingNote(widget, { text, tone }) {
   const { run } = widget, dismiss = () => { widget.acting = null; widget.schedule(); };
   if (text !== null) return { key: `acting ${tone}`, state: tone === "bad" ? "rejected" : "pending", strong: "",
     text: visible(text), buttons: tone ? [["Dismiss", dismiss]] : [] };
-  const flying = run.counts.running, ends = flying === 1 ? "ends on its own, its" : "end on their own, their";
+  const flying = run.order.filter(node => node !== run.root && node.kind === "run" && node.state === "running" && node.open === 0).length;
+  const ends = flying === 1 ? "ends on its own, its result is" : "end on their own, their results are";
   return { key: "cancel?", state: "rejected", strong: `Cancel ${run.info.id}?`,
-    text: `${plural(flying, "step")} in flight ${ends} results are dropped.`,
+    text: flying ? `${plural(flying, "step")} in flight ${ends} dropped.` : "No step is in flight; what is open ends with the run.",
     buttons: [["Cancel the run", () => widget.act({ kind: "cancel" }), "rg-no"], ["Keep going", dismiss]] };
 }
 

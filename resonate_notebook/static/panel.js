@@ -2,7 +2,7 @@
 
 import { draw, isNew, make, makeButton, put, visible } from "./document.js";
 import { COUNTS_DOWN, icon, SETTLED, sign, STATES } from "./states.js";
-import { clockTime, count } from "./formats.js";
+import { clip, clockTime, count } from "./formats.js";
 import { errorOf } from "./parts.js";
 import { literalMistake } from "./literal.js";
 import { attemptLines, callerLines, callLines, copyText } from "./facts.js";
@@ -11,11 +11,17 @@ const DETAIL_MS = 5000, LOG_LINES = 100;
 const LOG_TONES = { warning: "warn", "log warning": "warn", "log error": "bad", "log critical": "bad" };
 
 const FORMS = {
-  resolve: { label: "Value", send: "Resolve", other: "Reject…", opens: "reject", state: "waiting",
-    says: "A Python literal or JSON; anything else is taken as text. A promise settles once." },
-  reject: { label: "Reason", send: "Reject", other: "Back", opens: "resolve", state: "rejected",
-    says: "The run gets this as an error, once and for all." },
+  resolve: { title: "Give it a value", label: "Value", send: "Resolve", other: "Reject…", opens: "reject", state: "waiting",
+    says: "A Python literal or JSON; anything else is taken as text. A promise settles once. Ctrl+Enter sends." },
+  reject: { title: "Reject it", label: "Reason", send: "Reject", other: "Back", opens: "resolve", state: "rejected",
+    says: "The run gets this as an error, once and for all. Ctrl+Enter sends." },
 };
+const HEADING_CHARACTERS = 200;
+/* What a promise asks of a person (its argument `ask`, a text in quotes), else the name of the call. */
+function headingOf({ name, kind, arguments: pairs }, told) {
+  const ask = kind === "promise" && (told?.arguments ?? pairs).find(pair => pair[0] === "ask")?.[1];
+  return ask ? clip(visible(ask).replace(/^(['"])(.*)\1$/s, "$2"), HEADING_CHARACTERS) : name;
+}
 const section = (title, ...parts) => make("div", "rg-section", make("h4", "", title), ...parts);
 const paragraph = (className, text) => make("p", className, visible(text, true));
 const pairList = pairs => make("dl", "rg-pairs", ...pairs.flatMap(([name, text]) =>
@@ -35,7 +41,7 @@ export class Panel {
       { title: "starts a new run, which takes over what came before this step" });
     this.answer = put(make("p", "rg-answer"), { role: "status", shown: false });
     this.element = put(make("aside", "rg-panel",
-      make("div", "rg-panel-head", make("div", "rg-panel-line", this.pill, this.live, this.close), make("h3", "", node.name),
+      make("div", "rg-panel-head", make("div", "rg-panel-line", this.pill, this.live, this.close), this.heading = make("h3"),
         make("div", "rg-panel-id", id, copy, this.again)),
       this.form, this.answer, this.facts = make("div"), this.log, this.more = make("div")), { "aria-label": "details" });
     this.element.addEventListener("keydown", event => {
@@ -51,7 +57,8 @@ export class Panel {
     put(this.pill, { class: `rg-pill rg-s-${node.state}` });
     if (isNew(this.pill, node.state)) this.pill.replaceChildren(icon(node.state), STATES[node.state].word);
     put(this.live, { text: COUNTS_DOWN.has(node.state) ? run.detail(node) : run.tookText(node) }); this.drawForm(node);
-    put(this.again, { shown: run.settled && node !== run.root });
+    put(this.heading, { text: headingOf(node, this.told) }); put(this.again, { shown: run.settled && node !== run.root && !widget.cut });
+    if (run.settled && this.answer.dataset.tone === "good") this.say("", "");      // that the run goes on is no longer true
     const linked = [...run.callersOf(node), ...run.callsOf(node)].map(other => `${other.index}${other.state}`).join();
     const shown = `${stamp} ${node.caught} ${Boolean(this.unheard)} ${linked}`;
     if (this.drawn === shown && this.drawnFrom === this.told) return;
@@ -66,14 +73,16 @@ export class Panel {
   /* The form is made once per promise and kind of answer, so that nothing a person typed is ever redrawn away. */
   drawForm(node) {
     const waits = node.state === "waiting";
-    if (waits && isNew(this.form, this.mode)) this.makeForm(node);
+    if (waits && isNew(this.form, this.mode)) this.makeForm();
     if (!waits && this.text?.value.trim() && !this.sent)
       this.say(`Was ${STATES[node.state].word} elsewhere. Nothing was sent.`, "bad");
     if (!waits) this.text = null;
+    if (!waits && this.hasFocus(this.form)) this.close.focus();
     put(this.form, { shown: waits });
+    if (waits) put(this.buttons, { shown: !this.widget.cut });        // what was typed stays where it can be copied
   }
-  makeForm(node) {
-    const words = FORMS[this.mode], ask = node.arguments.find(([name]) => name === "ask")?.[1];
+  makeForm() {
+    const words = FORMS[this.mode];
     this.text = Object.assign(make("textarea"), { rows: 2, spellcheck: false, value: this.text?.value ?? "" });
     this.text.addEventListener("keydown", event => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); this.submit(); }
@@ -82,12 +91,13 @@ export class Panel {
     this.text.addEventListener("input", () => put(this.where, { shown: false }));
     this.go = makeButton(`rg-button rg-go rg-s-${words.state}`, words.send, () => this.submit());
     this.form.replaceChildren(
-      paragraph("rg-ask", ask ? ask.replace(/^(['"])(.*)\1$/s, "$2") : `${node.name} waits for a value.`),
+      make("h4", "", words.title),
       make("label", "", make("span", "", words.label), this.text), this.where,
-      make("div", "rg-form-line", this.go, makeButton("rg-button", words.other, () => this.open(words.opens))),
+      this.buttons = make("div", "rg-form-line", this.go, makeButton("rg-button", words.other, () => this.open(words.opens))),
       make("p", "rg-says", words.says));
     this.say("", "");
   }
+  hasFocus(part) { return part.contains(this.element.getRootNode().activeElement); }
   open(mode) { this.mode = mode; this.draw(); this.text?.focus(); }
   /* What begins like a literal and is none is shown where it breaks off, and sent as text only when that is asked for. */
   mistaken(text) {
@@ -106,10 +116,13 @@ export class Panel {
     const text = this.text.value;
     if (this.sent || (!asText && this.mistaken(text))) return;
     put(this.where, { shown: false });
+    if (this.hasFocus(this.form)) this.close.focus();         // the form is about to go
     this.sent = this.go.disabled = true;
     this.widget.request({ kind: this.mode, id: this.id, text }, (answer, tone) => {
       this.say(answer, tone);
-      if (tone === "bad") this.sent = this.go.disabled = false;
+      if (tone !== "bad") return;
+      this.sent = this.go.disabled = false;
+      if (this.hasFocus(this.close)) this.text?.focus();
     });
   }
   /* The kernel sends new lines, and those that have grown since, of a call with many the last ones only. */
@@ -139,7 +152,7 @@ export class Panel {
     const { told } = this, error = told?.error || node.error, out = [];
     if (errorOf({ ...node, error })) out.push(section(node.state === "retrying" ? "Last error" : "Error",
       paragraph("rg-error-line", error),
-      told?.traceback ? make("pre", "rg-code rg-bad", visible(told.traceback, true)) : null,
+      told?.traceback ? put(make("pre", "rg-code rg-bad", visible(told.traceback, true)), { tabindex: "0", "aria-label": "traceback" }) : null,
       node.caught ? make("p", "rg-quiet", "Its caller caught it, so the run went on.") : null));
     if (node.state === "resolved" || node.state === "recovered") out.push(section("Value",
       told ? make("pre", "rg-code", visible(told.value ?? "None", true)) : make("p", "rg-quiet", this.unheard

@@ -61,7 +61,7 @@ export function setFold(button, row, text, shown) {
 
 /* Resolve… and Reject… on a promise that waits for a person; they only open the form. */
 export function setAnswerButtons(element, { node }, widget) {
-  const waits = node?.state === "waiting";
+  const waits = node?.state === "waiting" && !widget.cut;      // a kernel that is gone would hear no answer
   put(element, { shown: waits });
   const labels = waits ? [["Resolve…", "resolve"], ["Reject…", "reject"]] : [];
   if (isNew(element, waits ? node : null)) element.replaceChildren(...labels.map(([label, mode]) =>

@@ -1,6 +1,7 @@
 /* What a person asks of the kernel: each request once, told how it goes until its answer comes. */
 
 const QUEUED_MS = 400;
+const QUEUED = "Queued: the kernel is busy. If its cell waits for this run, press stop: the run goes on, and this is carried out then.";
 export const GONE = "The kernel was stopped or restarted since. Nothing was sent.";
 
 export class Requests {
@@ -13,7 +14,7 @@ export class Requests {
     const token = Array.from(crypto.getRandomValues(new Uint32Array(3)), part => part.toString(36)).join("-");
     if (!this.send({ ...message, token })) return say(GONE, "bad");
     say("Sent. Waiting for the kernel…", "");
-    this.waiting.set(token, { key, say, timer: setTimeout(() => say("Queued: the kernel is busy.", ""), QUEUED_MS) });
+    this.waiting.set(token, { key, say, timer: setTimeout(() => say(QUEUED, ""), QUEUED_MS) });
   }
   answered({ token, text, ok }) {
     const request = this.waiting.get(token);

@@ -82,15 +82,16 @@ function linkKids(row) {
 
 /* ---------- which calls a person asked for, and in which order ------------------------------------------------------ */
 
-/* Says of a node whether a state and some words ask for it, each word somewhere in its call, id or error; null for all. */
+/* Says of a node whether a state and some words ask for it, each word somewhere in its call or error, or in its id; null for all. A
+ * number would be in the ids of many calls, which are not seen: an id counts where the word has a dot in it or is the id's last part. */
 export function makeFilter(state, text) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   if (!state && !words.length) return null;
   return node => {
     if (state && node.state !== state) return false;
     if (!words.length) return true;
-    const haystack = node.haystack ??= `${callText(node)} ${visible(node.id)} ${node.error}`.toLowerCase();
-    return words.every(word => haystack.includes(word));
+    const haystack = node.haystack ??= `${callText(node)} ${node.error}`.toLowerCase(), id = visible(node.id).toLowerCase();
+    return words.every(word => haystack.includes(word) || (word.includes(".") ? id.includes(word) : id.split(".").at(-1) === word));
   };
 }
 

@@ -120,6 +120,7 @@ export class Run {
   /* What a row says after the state's word. */
   detail(node) {
     const tries = `${node.attempt ?? 1}${node.limit ? ` of ${node.limit}` : ""}`;
+    const after = node.attempt > 1 ? `after ${node.attempt} attempts` : "";
     const left = node.due == null ? "" : wholeSeconds(node.due - this.now);
     switch (node.state) {
       case "retrying": return !node.attempt ? "stopped" : `attempt ${tries} failed${left && `, next in ${left}`}`;
@@ -127,8 +128,8 @@ export class Run {
       case "running": return node.attempt > 1 ? `attempt ${tries}` : "";
       case "pending": return node.kind === "rpc" || node.kind === "detached" ? "no worker has taken it yet" : "";
       case "recovered": return "not run again";
-      case "rejected": return node.caught ? "caught" : "";
-      case "resolved": return node.attempt > 1 ? `after ${node.attempt} attempts` : "";
+      case "rejected": return [after, node.caught ? "caught" : ""].filter(Boolean).join(" · ");
+      case "resolved": return after;
       case "timedout": return node.ended == null ? "" : `after ${duration(node.ended - node.created)}`;
       default: return "";
     }

@@ -28,6 +28,8 @@ export const SETTLED = new Set(["resolved", "recovered", "rejected", "timedout",
 export const CLEAN = new Set(["resolved", "recovered", "cancelled"]), FAILED = new Set(["rejected", "timedout"]);
 export const LIVE = new Set(["running", "retrying", "sleeping", "waiting"]);
 export const COUNTS_DOWN = new Set(["retrying", "sleeping", "pending"]);
+/* The word for a call's state. A failure that its caller caught says that too, and that alone where there is no room for both. */
+export const wordOf = ({ state, caught }, narrow) => state !== "rejected" || !caught ? STATES[state].word : narrow ? "caught" : "rejected · caught";
 export const rank = state => URGENT_FIRST.indexOf(state);
 const NO_COUNTS = Object.fromEntries(URGENT_FIRST.map(state => [state, 0]));
 export const noCounts = () => ({ ...NO_COUNTS });

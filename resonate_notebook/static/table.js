@@ -1,12 +1,12 @@
 /* Table: one row for each call, sorted by what a person asked for. */
 
 import { draw, isNew, make, makeButton, put, visible } from "./document.js";
-import { setIcon, STATES } from "./states.js";
+import { setIcon, STATES, wordOf } from "./states.js";
 import { callText, clip, clockTime, count, plural } from "./formats.js";
 import { errorOf, MONO_PX, setAnswerButtons, setCall } from "./parts.js";
 import { ROW_PX, WindowView } from "./windows.js";
 
-const HEAD_PX = 31;
+const HEAD_PX = 31, VALUES_PAUSE_MS = 200, VALUES_AT_ONCE = 60;      // the kernel answers for as many (live.py: VALUES_MAX)
 /* Columns from left to right; `from` is how wide the view must be at least for it. */
 const COLUMNS = [
   { id: "state", title: "State", from: 0 }, { id: "call", title: "Call", from: 0 }, { id: "id", title: "Id", from: 900 },
@@ -71,6 +71,17 @@ export class TableView extends WindowView {
     if (at < 0 || !Object.hasOwn(actions, event.key) || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault(); event.stopPropagation(); actions[event.key]();
   }
+  /* The kernel is asked once for the value of each call that comes into sight, for those of a while together. */
+  filled() { this.asking ??= setTimeout(() => this.askValues(), VALUES_PAUSE_MS); }
+  askValues() {
+    this.asking = null;
+    if (!this.columns.some(column => column.id === "outcome")) return;
+    const nodes = [...this.shown.values()].map(element => element.rgRow.node).filter(({ state, value, valueAsked }) =>
+      (state === "resolved" || state === "recovered") && value === null && !valueAsked).slice(0, VALUES_AT_ONCE);
+    for (const node of nodes) node.valueAsked = true;
+    if (nodes.length) this.widget.send({ kind: "values", ids: nodes.map(node => node.id) });
+  }
+  remove() { clearTimeout(this.asking); super.remove(); }
   /* Where the arrow leads upwards from the first row. */
   leaveTop() { this.headPlace().focus(); }
   make() {
@@ -90,7 +101,7 @@ export class TableView extends WindowView {
       "aria-label": `${clip(callText(node), 300)}, ${STATES[row.state].word}${detail && `, ${detail}`}` });
     COLUMNS.forEach(({ id }) => put(cells[id], { shown: this.columns.some(column => column.id === id),
       "aria-colindex": this.columns.findIndex(column => column.id === id) + 1 || null }));
-    setIcon(parts.glyph, row.state, known); put(parts.word, { text: STATES[row.state].word });
+    setIcon(parts.glyph, row.state, known); put(parts.word, { text: wordOf(node, this.columns.length < 4) });
     setCall(parts.call, row, (this.columns.length < 4 ? widget.viewWidth - 212 : widget.viewWidth * .26) / MONO_PX);
     setAnswerButtons(parts.buttons, row, widget);
     const started = node.began ?? (node.kind === "promise" || node.kind === "sleep" ? node.created : null);

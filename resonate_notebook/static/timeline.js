@@ -8,6 +8,12 @@ import { RailsView } from "./rails.js";
 
 const AXIS_PX = 28, SKYLINE_ABOVE = 48, TRACK_PX = 20, LABEL_PX = 6.3, GAPS_EVERY_MS = 1000;
 const RESERVE_PX = { xs: 62, s: 112, m: 124, l: 132 }, GAP_PX = { xs: 36, s: 48, m: 56, l: 56 };   // room for words at the right
+const LEGEND_LINE_PX = 20, LEGEND_EDGE_PX = 7, LEGEND_LETTER_PX = 5.9, SAMPLE_PX = 40;
+/* What the shapes mean, with a state whose colour they have in the legend. */
+const SHAPES = { ran: ["at work", "resolved"], open: ["has calls of its own", "resolved"], recovered: ["not run again", "recovered"],
+  failed: ["an attempt that failed", "rejected"], pause: ["until the next attempt", "retrying"], asleep: ["asleep", "sleeping"],
+  asked: ["waits for you", "waiting"], queued: ["not begun", "pending"], lanes: ["one line a call", "resolved"],
+  sky: ["how many at once", "running"], idle: ["idle, squeezed", "pending"] };
 const SHORT = { waiting: "waiting", timedout: "timed out" };
 
 export class TimelineView extends RailsView {
@@ -15,7 +21,33 @@ export class TimelineView extends RailsView {
     super(widget, "timeline", "call timeline");
     Object.assign(this, { headPx: AXIS_PX, gaps: [], nowLine: make("div", "rg-now"), grid: make("div", "rg-grid") });
     this.axis = put(make("div", "rg-axis"), { "aria-hidden": "true" });
-    this.pad.prepend(this.grid); this.element.prepend(this.axis); this.element.append(this.nowLine);
+    this.legend = make("div", "rg-legend");
+    this.pad.prepend(this.grid); this.element.prepend(this.axis); this.element.append(this.nowLine, this.legend);
+  }
+  filled(top) { super.filled(top); this.drawLegend(); }
+  /* What the shapes in sight mean. */
+  drawLegend() {
+    const seen = new Set(this.gaps.length ? ["idle"] : []);
+    for (const row of this.shown.values()) for (const shape of row.rgParts.shapes) seen.add(shape);
+    const shapes = Object.keys(SHAPES).filter(shape => seen.has(shape)), width = this.widget.viewWidth - 24;
+    if (!isNew(this.legend, `${shapes} ${width}`)) return;
+    let lines = 1, used = 0;                                 // reckoned: a drawing asks the page for no layout
+    for (const [words] of shapes.map(shape => SHAPES[shape])) {
+      const own = words.length * LEGEND_LETTER_PX + SAMPLE_PX;
+      if (used && used + own > width) { lines++; used = 0; }
+      used += own;
+    }
+    const $height = `${lines * LEGEND_LINE_PX + LEGEND_EDGE_PX}px`;
+    this.headPx = AXIS_PX + lines * LEGEND_LINE_PX + LEGEND_EDGE_PX;
+    put(this.legend, { $height }); put(this.nowLine, { $bottom: $height });
+    this.legend.replaceChildren(...shapes.map(shape => {
+      const [words, state] = SHAPES[shape];
+      const heap = { sky: "M0 20V13H6V6H12V2H17V20Z", lanes: "M0 6H9V9H0ZM5 11H17V14H5Z" }[shape];
+      const sample = heap ? draw("svg", { class: "rg-heap", width: 18, height: TRACK_PX, "aria-hidden": "true" },
+        draw("path", { d: heap, class: shape === "sky" ? "rg-sky" : `rg-s-${state}` }))
+        : make("i", shape === "idle" ? "rg-squeezed" : `rg-piece rg-${shape === "recovered" ? "ran" : shape} rg-s-${state}`);
+      return make("span", "", make("span", "rg-sample", sample), words);
+    }));
   }
   draw(rows, structural) { this.measure(); super.draw(rows, structural); }
   /* The scale of this moment. Gaps are sought again once a second at most: they are long, and seeking visits every call. */
@@ -53,7 +85,7 @@ export class TimelineView extends RailsView {
       ...run.settled ? [] : [place("rg-now-text", nowX, "now")]);
   }
   make() {
-    const parts = { pieces: [], areas: new Map(), label: make("span", "rg-label"), hung: make("span", "rg-bars") };
+    const parts = { shapes: [], pieces: [], areas: new Map(), label: make("span", "rg-label"), hung: make("span", "rg-bars") };
     parts.heap = draw("svg", { class: "rg-heap", height: TRACK_PX, "aria-hidden": "true" });
     for (const state of ["sky", ...BAR_ORDER, "marks"]) {
       const path = draw("path", { class: state === "sky" ? "rg-sky" : state === "marks" ? "rg-s-rejected" : `rg-s-${state}` });
@@ -70,6 +102,7 @@ export class TimelineView extends RailsView {
     const pieces = node ? piecesOf(node, this.end, row.kids.length > 0 || (row.open && node.kids.length > 0)) : [];
     pieces.forEach((piece, at) => this.fillPiece(parts, at, piece));
     for (let at = pieces.length; at < parts.pieces.length; at++) put(parts.pieces[at], { shown: false });
+    parts.shapes = pieces.map(({ kind, state }) => kind === "ran" && state === "recovered" ? state : kind);
     if (stack) this.fillHeap(parts, row);
     else this.placeLabel(parts.label, node ? this.label(node) : row.text, pieces[0]?.from ?? 0, node ? endOf(node, this.end) : 0);
   }
@@ -88,6 +121,7 @@ export class TimelineView extends RailsView {
   /* Calls of a stack: packed into lanes while they can be told apart, else how many of them ran at once. */
   fillHeap(parts, row) {
     const nodes = row.stack, packed = nodes.length <= SKYLINE_ABOVE ? lanesOf(nodes, this.end) : null, { xOf } = this.scale;
+    parts.shapes = [packed ? "lanes" : "sky"];
     const paths = Object.fromEntries([...parts.areas.keys()].map(name => [name, ""]));
     const first = nodes.reduce((least, node) => Math.min(least, startOf(node)), Infinity);
     const last = nodes.reduce((most, node) => Math.max(most, endOf(node, this.end)), 0);
@@ -101,7 +135,8 @@ export class TimelineView extends RailsView {
     } else peak = this.sky(paths, nodes);
     for (const [name, path] of parts.areas) put(path, { d: paths[name] || "M0 0" });
     const done = [...SETTLED].reduce((sum, state) => sum + row.counts[state], 0);
-    const text = packed ? `${count(done)} of ${count(nodes.length)}` : `${count(peak)} at once`, narrow = this.widget.size === "xs";
+    const failed = row.counts.rejected + row.counts.timedout, lost = failed ? ` · ${count(failed)} failed` : "";
+    const text = packed ? `${count(done)} of ${count(nodes.length)}${lost}` : `${count(peak)} at once`, narrow = this.widget.size === "xs";
     put(parts.label, { text: narrow && !packed ? `≤ ${count(peak)}` : text,
       title: packed ? null : `at most ${count(peak)} of these calls ran at once`,
       $transform: `translateX(${Math.round(xOf(last) + 6)}px)` });

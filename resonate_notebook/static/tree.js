@@ -1,7 +1,7 @@
 /* Tree: rows with rails, each with its state in words, its error and its time. */
 
 import { make, put } from "./document.js";
-import { STATES, URGENT_FIRST } from "./states.js";
+import { STATES, URGENT_FIRST, wordOf } from "./states.js";
 import { countsText, duration, wholeSeconds } from "./formats.js";
 import { errorOf, MONO_PX, setAnswerButtons, setStrip } from "./parts.js";
 import { RailsView } from "./rails.js";
@@ -22,7 +22,7 @@ export class TreeView extends RailsView {
     put(parts.strip, { shown: room > 46 });
     if (room > 46) setStrip(parts.strip, row, Math.floor(Math.min(190, room)));
     const detail = node ? widget.run.detail(node) : "", hidden = row.foldable && !row.open && node?.hot;
-    put(parts.word, { text: node ? STATES[row.state].word : stack ? countsText(row.counts, URGENT_FIRST) : "",
+    put(parts.word, { text: node ? narrow ? wordOf(node, true) : STATES[row.state].word : stack ? countsText(row.counts, URGENT_FIRST) : "",
       "data-long": stack ? "" : null });
     put(parts.extra, { text: row.more ? "press to show all"
       : [hidden ? `${hidden} to look at` : "", detail].filter(Boolean).map(text => `· ${text}`).join(" ") });

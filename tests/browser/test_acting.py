@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from fronts import Front, node, small
-from playwright.sync_api import expect
+from fronts import Front, node, open_front, small
+from playwright.sync_api import Browser, expect
 
 FAILED = [
     node(0, -1, "pipeline", "rejected", e=99, x="ValueError: no rows"),
@@ -23,7 +23,7 @@ def test_a_failed_run_is_retried_once_and_the_new_run_is_shown(front: Front) -> 
     front.snapshot(FAILED)
     front.page.get_by_role("button", name="Retry", exact=True).dblclick()
     [message] = front.sent("retry")
-    expect(front.page.get_by_text("Queued: the kernel is busy.")).to_be_visible()
+    expect(front.page.get_by_text("Queued: the kernel is busy.", exact=False)).to_be_visible()
     front.deliver({"kind": "reply", "token": message["token"], "ok": True, "text": "demo.1-2 takes over 2 steps of demo.1."})
     front.snapshot(small(), id="demo.1-2", retryOf="demo.1")
     expect(front.page.locator(".rg-run")).to_have_text("demo.1-2")
@@ -121,7 +121,10 @@ def test_a_detached_picture_can_be_followed_again(front: Front) -> None:
     expect(front.page.get_by_text("Detached.")).to_be_hidden()
 
 
-@pytest.mark.parametrize(("where", "told"), [("memory", "has gone with the kernel"), ("file", "%resonate attach demo.1")])
+@pytest.mark.parametrize(("where", "told"), [
+    ("memory", "has gone with the kernel"),
+    ("file", "%load_ext resonate_notebook, then %resonate connect to file, then %resonate attach demo.1"),
+])
 def test_a_picture_whose_kernel_was_restarted_says_so_and_sends_nothing(front: Front, where: str, told: str) -> None:
     """It is marked as old at once, what waited for an answer gets none, and a new request is refused in the page."""
     front.snapshot(small(), where={"kind": where, "label": where})
@@ -133,20 +136,25 @@ def test_a_picture_whose_kernel_was_restarted_says_so_and_sends_nothing(front: F
     expect(front.page.get_by_text(told)).to_be_visible()
     expect(front.page.locator(".rg")).to_have_class("rg rg-stale")
     expect(front.page.locator(".rg-answer")).to_have_text("The kernel stopped before it answered.")
-    expect(front.page.get_by_role("button", name="Cancel…")).to_be_hidden()
-    button(front, "Resolve")
+    for name in ("Cancel…", "Detach", "Resolve", "Resolve…", "Reject…"):
+        expect(front.page.get_by_role("button", name=name, exact=True)).to_be_hidden()
+    front.page.get_by_role("textbox").press("Control+Enter")
     expect(front.page.locator(".rg-answer")).to_have_text("The kernel was stopped or restarted since. Nothing was sent.")
     assert len(front.sent("resolve")) == 1
 
 
 def test_a_run_that_was_over_stays_right_without_its_kernel(front: Front) -> None:
-    """A restart makes nothing stale that could not change any more; only what would need the kernel says that it is gone."""
-    front.snapshot(FAILED)
+    """A restart makes nothing stale that could not change any more; only what would need the kernel is no longer offered."""
+    front.snapshot(FAILED, retryOf="demo.0")
+    front.item("demo.1.2").click()
+    names = ("Retry", "retry of demo.0", "Run again from here")
+    for name in names:
+        expect(front.page.get_by_role("button", name=name, exact=True)).to_be_visible()
     front.page.evaluate("harness.cut()")
     front.settle()
     expect(front.page.locator(".rg")).to_have_class("rg rg-over")
-    button(front, "Retry")
-    expect(front.page.get_by_text("The kernel was stopped or restarted since. Nothing was sent.")).to_be_visible()
+    for name in names:
+        expect(front.page.get_by_role("button", name=name, exact=True)).to_be_hidden()
 
 
 def test_the_panel_leads_to_the_caller_and_to_the_calls_and_lists_attempts(front: Front) -> None:
@@ -190,3 +198,121 @@ def test_the_first_letters_of_a_name_find_its_row(front: Front) -> None:
     front.page.wait_for_timeout(800)
     front.page.keyboard.press("z")
     expect(focused).to_have_attribute("data-id", "demo.1.2")
+
+
+def test_the_question_of_cancel_counts_steps_at_work_and_nothing_else(front: Front) -> None:
+    """The run's own function and what waits for a person are no steps in flight; one step has one result."""
+    asked = front.page.locator(".rg-note")
+    front.snapshot([node(0, -1, "pipeline"), node(1, 0, "approve", "waiting", k="promise")])
+    button(front, "Cancel…")
+    expect(asked).to_contain_text("No step is in flight; what is open ends with the run.")
+    front.operations(["add", node(2, 0, "outer")], ["add", node(3, 2, "inner")])
+    expect(asked).to_contain_text("1 step in flight ends on its own, its result is dropped.")
+    front.operations(["add", node(4, 0, "other")])
+    expect(asked).to_contain_text("2 steps in flight end on their own, their results are dropped.")
+
+
+def test_the_question_is_the_heading_and_each_kind_of_answer_has_its_own(front: Front) -> None:
+    """A promise that asks is headed by what it asks, one that does not by its name; the form says what it is about to do."""
+    front.snapshot([*small(), node(4, 0, "promise", "waiting", k="promise")])
+    front.item("demo.1.3").click()
+    panel = front.page.get_by_role("complementary", name="details")
+    expect(panel.locator("h3")).to_have_text("Publish?")
+    expect(panel.locator(".rg-form h4")).to_have_text("Give it a value")
+    panel.get_by_role("button", name="Reject…").click()
+    expect(panel.locator(".rg-form h4")).to_have_text("Reject it")
+    front.item("demo.1.4").click()
+    expect(panel.locator("h3")).to_have_text("promise")
+
+
+def test_an_answer_that_says_the_run_goes_on_goes_with_the_end_of_the_run(front: Front) -> None:
+    """What was answered is told while the run goes on; a refusal stays."""
+    front.snapshot(small())
+    front.item("demo.1.3").click()
+    front.page.keyboard.type("no")
+    button(front, "Resolve")
+    [message] = front.sent("resolve")
+    front.deliver({"kind": "reply", "token": message["token"], "ok": True, "text": "demo.1.3 resolved · demo.1 goes on"})
+    front.operations(["set", 3, {"s": "resolved", "e": 5500}])
+    expect(front.page.locator(".rg-answer")).to_have_text("demo.1.3 resolved · demo.1 goes on")
+    front.operations(["set", 0, {"s": "resolved", "e": 5600}])
+    expect(front.page.locator(".rg-answer")).to_be_hidden()
+
+
+@pytest.mark.parametrize("tab", ["Graph", "Table"])
+def test_the_keyboard_alone_answers_and_is_never_lost(front: Front, tab: str) -> None:
+    """Enter on what waits leads into its form, Ctrl+Enter sends, and the focus is then on the way back to the row."""
+    front.snapshot(small())
+    front.page.get_by_role("tab", name=tab).click()
+    row = front.item("demo.1.3") if tab == "Graph" else front.item_of_table("demo.1.3")
+    row.press("Enter")
+    expect(front.page.get_by_role("textbox")).to_be_focused()
+    expect(front.page.locator(".rg-says")).to_contain_text("Ctrl+Enter sends.")
+    front.page.keyboard.type("1")
+    front.page.keyboard.press("Control+Enter")
+    [message] = front.sent("resolve")
+    closes = front.page.get_by_role("button", name="close details")
+    expect(closes).to_be_focused()
+    front.deliver({"kind": "reply", "token": message["token"], "ok": False, "text": "Nothing changed."})
+    expect(front.page.get_by_role("textbox")).to_be_focused()
+    front.operations(["set", 3, {"s": "resolved", "e": 5500}])
+    expect(closes).to_be_focused()
+    front.page.keyboard.press("Enter")
+    expect(row).to_be_focused()
+
+
+def test_a_failure_says_after_how_many_attempts_and_that_it_was_caught(front: Front) -> None:
+    """The box says both; where it has no room for all, and in the table, that it was caught."""
+    caught = node(2, 0, "clean", "rejected", e=98, x="ValueError: no rows", n=3, m=3, c=1)
+    front.snapshot([node(0, -1, "pipeline"), node(1, 0, "load", "rejected", e=90, x="ValueError: no rows", n=3), caught])
+    expect(front.item("demo.1.1").locator(".rg-second .rg-word")).to_have_text("rejected · after 3 attempts")
+    expect(front.item("demo.1.2").locator(".rg-second .rg-word")).to_contain_text("caught")
+    front.page.get_by_role("tab", name="Table").click()
+    expect(front.item_of_table("demo.1.2").locator(".rg-of-state")).to_have_text("rejected · caught")
+    front.page.set_viewport_size({"width": 320, "height": 820})
+    expect(front.item_of_table("demo.1.2").locator(".rg-of-state")).to_have_text("caught")
+    for tab in ("Tree", "Graph"):
+        front.page.get_by_role("tab", name=tab).click()
+        expect(front.item("demo.1.2").locator(".rg-word")).to_contain_text("caught")
+
+
+def test_a_traceback_scrolls_sideways(front: Front) -> None:
+    """Its lines stay lines, so that the marks below the code point at what they mean; the keyboard can scroll it."""
+    front.snapshot(FAILED)
+    front.item("demo.1.2").click()
+    code = "    return [row for row in somewhere.read(day, with_a_long_name=True) if row.is_what_was_asked_for(day)]"
+    detail = {"kind": "detail", "id": "demo.1.2", "error": "ValueError: no rows", "traceback": f"{code}\n{' ' * 20}^^^^", "arguments": []}
+    front.deliver(detail | {"tags": {}, "attempts": 3})
+    traceback = front.page.get_by_label("traceback")
+    assert traceback.evaluate("pre => pre.scrollWidth > pre.clientWidth + 100 && pre.clientHeight < 80")
+    assert front.page.locator(".rg-panel").evaluate("panel => panel.scrollWidth <= panel.clientWidth")
+    traceback.focus()
+    expect(traceback).to_be_focused()
+
+
+@pytest.mark.parametrize("width", [660, 760, 1100])
+def test_no_word_of_a_box_is_cut_and_no_pill_lies_under_another_box(browser: Browser, origin: str, width: int) -> None:
+    """A time that finds no room beside its word is left out whole, and columns stand so far apart that pills are in between."""
+    front = open_front(browser, origin, width)
+    nodes = [node(0, -1, "pipeline", b=0), node(1, 0, "a", "resolved", e=19), node(2, 0, "b", "rejected", e=90_000, c=1, x="E")]
+    nodes += [node(3 + n, 0, "noisy", "rejected" if n < 3 else "resolved", e=130_000 + n, x="E" if n < 3 else None) for n in range(1500)]
+    front.snapshot([*nodes, node(1600, 1, "in", "resolved", b=10, e=29), node(1601, 1600, "deep", "cancelled", b=1, e=71_000)], now=200_000)
+    front.item("demo.1.1").get_by_role("button", name="unfold").click()
+    front.item("demo.1.1600").get_by_role("button", name="unfold").click()
+    front.come_to_rest()
+    cut = """() => [...document.querySelectorAll('.rg-second')].flatMap(line => {
+      const [word, time] = line.children, [at, own] = [line.getBoundingClientRect(), time.getBoundingClientRect()];
+      return word.scrollWidth > word.clientWidth || (own.top < at.bottom - 2 && own.left < word.getBoundingClientRect().right + 4)
+        ? [line.textContent] : [];
+    })"""
+    assert front.page.evaluate(cut) == []
+    covered = """() => [...document.querySelectorAll('.rg-fold')].filter(pill => pill.offsetWidth).filter(pill => {
+      const { left, right, top, bottom } = pill.getBoundingClientRect(), own = pill.closest('.rg-box');
+      return [...document.querySelectorAll('.rg-box')].some(box => {
+        const at = box.getBoundingClientRect();
+        return box !== own && left < at.right && right > at.left && top < at.bottom && bottom > at.top;
+      });
+    }).map(pill => pill.textContent)"""
+    assert front.page.locator(".rg-fold:visible").count() > 0
+    assert front.page.evaluate(covered) == []
+    front.page.close()

@@ -92,6 +92,8 @@ def test_a_click_on_a_call_opens_its_arguments_and_its_value(begun: Notebook) ->
     assert max(heights) < 24, "JupyterLab's own styles break the names into several lines"
     panel.get_by_role("button", name="close details").click()
     expect(panel).to_have_count(0)
+    begun.graph(2).get_by_role("tab", name="Table").click()
+    expect(begun.graph(2).locator(".rg-table [data-id='demo.1.2'] .rg-of-outcome")).to_have_text("{'day': 0, 'rows': 1000}")
 
 
 @pytest.mark.parametrize("begun", [["len(run.nodes())"]], indirect=True)
@@ -307,6 +309,41 @@ def test_an_interrupt_while_waiting_leaves_the_picture_live(begun: Notebook) -> 
     begun.wait_for_end(4)
     begun.run(3)
     begun.expect_state(2, "waiting for you")
+
+
+@pytest.mark.parametrize("begun", [["%resonate wait demo.1"]], indirect=True)
+def test_a_wait_for_ones_own_answer_says_to_press_stop_and_stop_lets_the_answer_through(begun: Notebook) -> None:
+    """The cell waits for the run, the run for a person: cell and form say that stop frees the kernel, and after it the run ends."""
+    begun.run(3)
+    begun.expect_state(2, "waiting for you")
+    begun.start(4)
+    expect(begun.output(4)).to_contain_text("demo.1 waits for you: demo.1.approve. Stop frees the kernel for the picture's form")
+    said = begun.answer(2, "demo.1.approve", "fine")
+    heard = begun.graph(2).locator(".rg-head .rg-pill", has_text="resolved")  # Some ipykernels hear a page while a cell runs.
+    expect(said.filter(has_text="press stop").or_(heard)).to_be_visible()
+    assert begun.output(4).inner_text().count("waits for you") == 1
+    begun.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.interrupt()")
+    begun.expect_state(2, "resolved")
+    begun.wait_for_end(4)
+
+
+CELLS = """() => {
+  const { widgets, activeCellIndex, mode } = jupyterapp.shell.currentWidget.content;
+  return [activeCellIndex, mode, ...widgets.map(cell => `${cell.model.type} ${cell.model.executionCount}`)];
+}"""
+
+
+def test_no_key_that_is_pressed_in_a_picture_reaches_the_cells(begun: Notebook) -> None:
+    """On a chip, a tab or a button of the panel, what JupyterLab takes as an order to a cell does nothing to any."""
+    graph = begun.graph(2)
+    begun.item(2, "demo.1.5").click()
+    before = begun.page.evaluate(CELLS)
+    for place in (graph.locator(".rg-chip:visible"), graph.get_by_role("tab"), graph.locator(".rg-panel-id button")):
+        for keys in (["d", "d"], ["r"], ["b"], ["ArrowDown"], ["Shift+Enter"], ["Control+Enter"]):
+            place.first.focus()
+            for key in keys:
+                begun.page.keyboard.press(key)
+            assert begun.page.evaluate(CELLS) == before, f"{keys} on {place}"
 
 
 AWAIT = "import asyncio\nfor _ in range(600):\n    if run.done(): break\n    await asyncio.sleep(0.05)\nrun.done()"

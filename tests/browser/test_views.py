@@ -498,3 +498,60 @@ def test_hostile_text_stays_text_in_the_search_box_and_in_values(front: Front) -
     expect(front.item_of_table("demo.1.4")).to_contain_text(HOSTILE_VIEW("v"))
     assert front.page.locator(".rg img").count() == 0
     assert front.page.evaluate("window.__xss") is None
+
+
+def test_a_number_finds_calls_by_what_is_seen_of_them_and_ids_by_their_last_part(front: Front) -> None:
+    """A number is in the ids of many calls; only where the word has a dot, or is the last part of an id, does an id count."""
+    front.snapshot([node(0, -1, "loop"), *(node(n, 0, "noisy", "resolved", e=n, a=[["i", str(n - 1)]]) for n in range(1, 151))])
+    show(front, "Table")
+    search = front.page.get_by_role("searchbox")
+    for typed, found in (
+        ("i=149", ["demo.1.150"]),
+        ("149", ["demo.1.149", "demo.1.150"]),
+        ("demo.1.14", ["demo.1.14", *(f"demo.1.{n}" for n in range(140, 150))]),
+        ("demo", []),
+    ):
+        search.fill(typed)
+        assert sorted(shown_ids(front)) == sorted(found), typed
+
+
+def test_the_timeline_says_what_the_shapes_in_sight_mean(front: Front) -> None:
+    """As the terminal's legend does: only of what is drawn, and anew when that changes; a failed call is no success of a stack."""
+    front.snapshot([node(0, -1, "pipeline"), node(1, 0, "load", "resolved", e=900)])
+    show(front, "Timeline")
+    legend = front.page.locator(".rg-legend > span")
+    expect(legend).to_have_text(["at work", "has calls of its own"])
+    front.operations(["add", node(2, 0, "sleep", "sleeping", k="sleep", d=9000)])
+    expect(legend).to_have_text(["at work", "has calls of its own", "asleep"])
+    six = [["add", node(3 + n, 0, "part", "rejected" if n == 5 else "resolved", e=2000, c=1 if n == 5 else None)] for n in range(6)]
+    front.operations(*six, *(["add", node(20 + n, 0, "clean", "resolved", e=2000)] for n in range(50)))
+    expect(legend).to_have_text(["at work", "has calls of its own", "asleep", "one line a call", "how many at once"])
+    expect(front.page.locator(".rg-label", has_text="6 of 6 · 1 failed")).to_be_visible()
+    front.page.set_viewport_size({"width": 320, "height": 820})
+    front.come_to_rest()
+    boxes = legend.evaluate_all("spans => spans.map(span => span.getBoundingClientRect().right)")
+    assert max(boxes) <= 320
+    pill = front.items().filter(has_text="clean").locator(".rg-fold").bounding_box()
+    bars = front.items().filter(has_text="clean").locator(".rg-bars").bounding_box()
+    assert pill
+    assert bars
+    assert pill["x"] + pill["width"] <= bars["x"] - 6
+
+
+def test_the_table_asks_once_for_the_values_of_the_calls_in_sight(front: Front) -> None:
+    """All of them in one message, whatever else is drawn meanwhile; those further down when they are scrolled to."""
+    front.snapshot([node(0, -1, "pipeline"), *(node(n, 0, "load", "resolved", e=n) for n in range(1, 201)), node(201, 0, "clean")])
+    show(front, "Table")
+    front.page.wait_for_function("harness.ofKind('values').length === 1")
+    [first] = front.sent("values")
+    assert first["ids"][:3] == ["demo.1.1", "demo.1.2", "demo.1.3"]
+    assert len(first["ids"]) < 60
+    front.deliver({"kind": "values", "values": {"demo.1.1": "{'rows': 7}", "demo.1.2": "<b>2</b>", "elsewhere": "3"}})
+    expect(front.item_of_table("demo.1.1").locator(".rg-of-outcome")).to_have_text("{'rows': 7}")
+    expect(front.item_of_table("demo.1.2").locator(".rg-of-outcome")).to_have_text("<b>2</b>")
+    front.page.locator(".rg-table .rg-scroll").evaluate("scroll => { scroll.scrollTop = scroll.scrollHeight }")
+    front.page.wait_for_function("harness.ofKind('values').length === 2")
+    further = front.sent("values")[1]["ids"]
+    assert "demo.1.200" in further
+    assert not set(further) & set(first["ids"])
+    assert "demo.1.201" not in further

@@ -13,9 +13,9 @@ from waiting import when
 
 from resonate import Resonate
 from resonate_notebook import actions
-from resonate_notebook.live import COMMANDS_MAX, Follower, Settings
+from resonate_notebook.live import COMMANDS_MAX, VALUE_CHARACTERS, VALUES_MAX, Follower, Settings
 
-KNOWN = ["hello", "staying", "snapshot", "detach", "detail", "resolve", "reject", "cancel", "retry", "show"]
+KNOWN = ["hello", "staying", "snapshot", "detach", "detail", "values", "resolve", "reject", "cancel", "retry", "show"]
 KINDS = [*KNOWN, "__class__", "", None, 7, [], {}]
 TEXTS = ["", "r", "r.1", "r.gate", "../../etc/passwd", "__proto__", "{{7*7}}", "<script>", "\x00", "\ud800", "a\u202eb", "x" * 100_000]
 ODD: list[Any] = [None, True, 0, -1, 1e308, 2**70, [], {}, [[[]]], {"id": {"id": "r"}}, float("inf")]
@@ -109,6 +109,31 @@ def test_a_page_settles_only_what_its_run_has(held: tuple[Follower, Any]) -> Non
     told = actions.answer(follower, widget.about, {"kind": "resolve", "id": "elsewhere", "text": "1", "token": "t"})
     assert told["ok"] is False
     assert follower.client.promises.get("elsewhere").pending
+
+
+def test_the_values_of_rows_in_sight_come_in_one_message_and_none_from_a_server(held: tuple[Follower, Any]) -> None:
+    """What has a value gets it, cut to a row's length, with a bound on how many; a server would be asked for each one by one."""
+    follower, _ = held
+    client = follower.client
+
+    @client.register
+    def load(ctx: Any, n: int) -> str:
+        return str(n) * 1000
+
+    @client.register
+    def many(ctx: Any) -> Any:
+        for n in range(VALUES_MAX + 5):
+            yield ctx.run(load, n % 10)
+
+    client.begin_run("many", many).result(30)
+    followed = follower.catch_up("many")
+    assert followed is not None
+    ids = [node.id for node in followed.model.nodes[1:]]
+    told = follower._values(followed, ["r.gate", 7, None, *ids])["values"]
+    assert list(told) == ids[: VALUES_MAX - 3]
+    assert told[ids[3]] == "'" + "3" * (VALUE_CHARACTERS - 1)
+    followed.model.where = "server"
+    assert follower._values(followed, ids)["values"] == {}
 
 
 def test_messages_beyond_the_bound_are_dropped(held: tuple[Follower, Any]) -> None:
