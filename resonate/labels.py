@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -56,6 +55,8 @@ def label_recorded(func: Callable[..., Any] | None, text: str) -> tuple[tuple[st
     >>> label_recorded(lambda ctx, day, host: None, "3, 'a, b', fast=True")
     (('day', '3'), ('host', "'a, b'"), ('fast', 'True'))
     """
+    import ast  # few ask, and it takes as long as a dozen steps
+
     names = _names(func) if len(text) <= FINGERPRINT_TEXT_LIMIT else ()
     try:
         call: Any = ast.parse(f"f({text})", mode="eval").body if names else None

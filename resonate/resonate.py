@@ -416,7 +416,7 @@ class Resonate:
         seconds = float(older_than)
         if not 0 <= seconds < 1e12:
             raise ValueError(f"older_than must be a number of seconds, 0 or more, got {older_than}")
-        pruned: list[str] = self._shared.ask(Prune(int((time.time() - seconds) * 1000), dry_run))
+        pruned: list[str] = self._shared.ask(Prune(int((time.time() - seconds) * 1000) + 1, dry_run))
         if pruned and not dry_run and isinstance(self._shared.store, SqliteStore):
             self._shared.store.compact()
         return pruned
