@@ -40,7 +40,9 @@ CHOICES: Final = {
     "--view": views.VIEWS, "--state": views.STATE_WORDS, "--sort": SORTS, "--until": verbs.WAITS, "--durability": verbs.DURABILITIES,
     "--protocol": ("legacy", "current"),
 }  # fmt: skip
+HELP_COLUMNS: Final = 80
 HELP_COLUMNS_MAX: Final = 100
+"""Columns of the help that Python shows (`%resonate?`) are the former, those that a wide terminal gets at most the latter."""
 PROMISES_COMPLETED_MAX: Final = 1_000
 
 
@@ -206,7 +208,7 @@ EXAMPLE: Final = """
 """
 
 
-def overview(width: int = HELP_COLUMNS_MAX) -> str:
+def overview(width: int = HELP_COLUMNS) -> str:
     """What `%resonate` alone and `%resonate?` show, with no line of words longer than `width`."""
     verbs = [textwrap.fill(f"  {name:<10} {first_line(name)}", width, subsequent_indent=" " * 13) for name in VERBS]
     more = "`%resonate run -h` tells all about one verb. Each verb is a function of `resonate_notebook` too."
