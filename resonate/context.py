@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from inspect import isfunction
 from typing import TYPE_CHECKING, Any, overload
 
-from resonate.coroutine import LFC, LFI, RFC, RFI, Command, Composed, plain_function
+from resonate.coroutine import LFC, LFI, RFC, RFI, Command, Composed, not_a_function, plain_function
 from resonate.loggers import ContextLogger
 from resonate.options import Options
 
@@ -229,7 +229,7 @@ _ONE_ATTEMPT = Options(retry_policy=Options().policy_for(Context.typesafe))
 def _checked(func: Callable[..., Any]) -> Callable[..., Any]:
     raw = plain_function(func)
     if not isfunction(raw):
-        raise ValueError("provided callable must be a function")
+        raise not_a_function(raw)
     return raw
 
 

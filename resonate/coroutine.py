@@ -179,3 +179,11 @@ def plain_function(func: Any) -> Callable[..., Any]:
         return func
     inner = getattr(func, "func", None)
     return inner if type(inner) is FunctionType and hasattr(func, "begin_rpc") else func
+
+
+def not_a_function(given: Any) -> ValueError:
+    """The error for a call of what is no plain function: in the words of 0.6.7, with a note that says which, and what to do."""
+    name = getattr(given, "__name__", type(given).__name__)
+    error = ValueError("provided callable must be a function")
+    error.add_note(f"`{name}` is no plain function. Wrap it in a `def` that takes the context first: `def call(ctx, x): return {name}(x)`")
+    return error

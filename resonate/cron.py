@@ -32,14 +32,14 @@ def next_run(cron: str, after_ms: int) -> int:
     from croniter import croniter  # type: ignore[import-untyped] # here, because only schedules need it
 
     try:
-        if len(cron.split()) > 6:
-            raise ValueError("it has more than six fields")
         if not cron.startswith("@"):
             _check_terms(cron)
+            if (count := len(cron.split())) not in (5, 6):
+                raise ValueError(f"it has {count} field{'s' * (count != 1)}")
         start = _EPOCH + timedelta(milliseconds=after_ms)
         found: datetime = croniter(cron, start, second_at_beginning=True).get_next(datetime)
     except (ValueError, KeyError, OverflowError) as error:
-        why = str(error).rstrip(".")
+        why = "there is no such name" if "iterator" in str(error) else str(error).rstrip(".")  # croniter counts the fields of a name too
         raise ValueError(f"{cron!r} is no cron expression: {why}. Write five fields, as `0 6 * * *`, or `@every 10m`.") from None
     return round((found - _EPOCH) / timedelta(milliseconds=1))
 

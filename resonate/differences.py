@@ -164,7 +164,9 @@ def _took(record: PromiseRecord | None) -> float | None:
 
 def _took_text(recording: Recording) -> str:
     took = _took(recording.promises[0])
-    return "is unfinished" if took is None else f"took {took:.3f} s" if took < 1 else f"took {took:,.1f} s"
+    if took is not None and took >= 60:
+        return f"took {round(took) // 60:,} m {round(took) % 60:02} s"
+    return "is unfinished" if took is None else f"took {took:.3f} s" if took < 1 else f"took {took:.1f} s"
 
 
 def _count(count: int) -> str:

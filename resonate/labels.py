@@ -6,7 +6,7 @@ import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from resonate.limits import LABEL_ARGUMENT_LIMIT, LABEL_TEXT_LIMIT
+from resonate.limits import FINGERPRINT_TEXT_LIMIT, LABEL_ARGUMENT_LIMIT, LABEL_TEXT_LIMIT
 
 _SHORT = frozenset((bool, float, type(None)))
 _SMALL = 10**12
@@ -43,11 +43,35 @@ def label_arguments(func: Callable[..., Any] | None, args: tuple[Any, ...], kwar
     """
     if not args and not kwargs:
         return ()
-    code = getattr(func, "__code__", None)
-    names = code.co_varnames[1 : code.co_argcount] if code is not None else ()
+    names = _names(func)
     labels = [(names[index] if index < len(names) else "", short_text(each)) for index, each in enumerate(args[:LABEL_ARGUMENT_LIMIT])]
     labels += [(name, short_text(each)) for name, each in list(kwargs.items())[: max(0, LABEL_ARGUMENT_LIMIT - len(labels))]]
     return tuple(labels)
+
+
+def label_recorded(func: Callable[..., Any] | None, text: str) -> tuple[tuple[str, str], ...]:
+    """(name, text) of arguments that are known as they would be written; all of them under no name where that cannot be told.
+
+    >>> label_recorded(lambda ctx, day, host: None, "3, 'a, b', fast=True")
+    (('day', '3'), ('host', "'a, b'"), ('fast', 'True'))
+    """
+    import ast  # few ask, and it takes as long as a dozen steps
+
+    names = _names(func) if len(text) <= FINGERPRINT_TEXT_LIMIT else ()
+    try:
+        call: Any = ast.parse(f"f({text})", mode="eval").body if names else None
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # it was cut, or stands for what cannot be written
+        call = None
+    if not isinstance(call, ast.Call) or len(call.args) > len(names):
+        return (("", text),)
+    given = [*zip(names, call.args, strict=False), *((each.arg or "", each.value) for each in call.keywords)]
+    line = f"f({text})".encode()
+    return tuple((name, line[node.col_offset : node.end_col_offset].decode()) for name, node in given[:LABEL_ARGUMENT_LIMIT])
+
+
+def _names(func: Callable[..., Any] | None) -> tuple[str, ...]:
+    code = getattr(func, "__code__", None)
+    return code.co_varnames[1 : code.co_argcount] if code is not None else ()
 
 
 def label_data(data: Any) -> tuple[tuple[str, str], ...]:

@@ -257,6 +257,8 @@ class Machine(FencedTasks):
             if any(self.promises[each].state == "PENDING" for each in self._descendants.get(origin, ())):
                 continue  # detached, or left open
             pruned.append(origin)
+            if operation.is_dry:
+                continue
             self.forget_run(origin)
             if archive is not None:
                 archive.forget(origin)

@@ -195,9 +195,13 @@ class TakeOver:
 
 @dataclass(slots=True)
 class Prune:
-    """Forget every run that was over before a time, and all of its promises that are. Answer: list of ids of runs."""
+    """Forget every run that was over before a time, and all of its promises that are. Answer: list of ids of runs.
+
+    With `is_dry` they are answered alone, and nothing is forgotten.
+    """
 
     before: int
+    is_dry: bool = False
 
 
 @dataclass(slots=True)

@@ -166,7 +166,7 @@ class Recording:
 
 
 STATE_WORDS: Final[Mapping[str, str]] = {
-    "PENDING": "unfinished", "RESOLVED": "resolved", "REJECTED": "rejected", "REJECTED_CANCELED": "canceled",
+    "PENDING": "unfinished", "RESOLVED": "resolved", "REJECTED": "rejected", "REJECTED_CANCELED": "cancelled",
     "REJECTED_TIMEDOUT": "timed out",
 }  # fmt: skip
 

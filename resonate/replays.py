@@ -516,7 +516,7 @@ def _alike(left: Any, right: Any) -> bool:
 
 
 def told_outcome(record: PromiseRecord, encoder: Encoder) -> str:
-    """`resolved with 31`, `rejected with ValueError: no rows`, `canceled`."""
+    """`resolved with 31`, `rejected with ValueError: no rows`, `cancelled`."""
     told = error_text(record)
     if record.state == "RESOLVED":
         try:

@@ -22,7 +22,7 @@ from resonate.encoders import DEFAULT, encode_call, encoder_for
 from resonate.errors import ResonateStoreError
 from resonate.events import Event, FinalState, PromiseCreated, PromiseSettled
 from resonate.handle import Handle
-from resonate.labels import label_arguments, label_data
+from resonate.labels import label_arguments, label_data, label_recorded
 from resonate.limits import EVENT_BUFFER_LIMIT, REQUEST_TIMEOUT_S, STOP_TIMEOUT_S, TIMEOUT_LIMIT_MS, WORKERS_LIMIT
 from resonate.message_sources import LocalMessageSource
 from resonate.models.encoder import Encoder
@@ -405,8 +405,10 @@ class Resonate:
                 return free
         raise AssertionError("numbers never end")
 
-    def prune(self, older_than: float) -> list[str]:
+    def prune(self, older_than: float, *, dry_run: bool = False) -> list[str]:
         """Delete every run that was over `older_than` seconds ago or longer, with all of its promises; gives their ids.
+
+        With `dry_run` nothing is deleted: the ids are those of runs that would be.
 
         >>> Resonate().prune(older_than=30 * 24 * 3600)
         []
@@ -414,8 +416,8 @@ class Resonate:
         seconds = float(older_than)
         if not 0 <= seconds < 1e12:
             raise ValueError(f"older_than must be a number of seconds, 0 or more, got {older_than}")
-        pruned: list[str] = self._shared.ask(Prune(int((time.time() - seconds) * 1000)))
-        if pruned and isinstance(self._shared.store, SqliteStore):
+        pruned: list[str] = self._shared.ask(Prune(int((time.time() - seconds) * 1000) + 1, dry_run))
+        if pruned and not dry_run and isinstance(self._shared.store, SqliteStore):
             self._shared.store.compact()
         return pruned
 
@@ -480,7 +482,7 @@ class Resonate:
                 name = str(param["func"]) if record.lineage is None else name
                 arguments = label_arguments(known, tuple(param.get("args") or ()), dict(param.get("kwargs") or {}))
             elif lineage.arguments:
-                arguments = (("", lineage.arguments),)
+                arguments = label_recorded(self.registry.find(name), lineage.arguments)
         except (ValueError, TypeError):
             arguments = (("", "<unreadable>"),)
         created = PromiseCreated(

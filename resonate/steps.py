@@ -481,9 +481,10 @@ def _not_durable(node: Node, frame: Frame, yielded: Any, run_id: str) -> NotDura
         return NotDurable(f"{name} awaited the promise {yielded.id}, which belongs to the run {yielded.cid}, not to {run_id}. "
                           "Ask for its outcome by `ctx.rpc`, or share a promise by `ctx.promise(id=...)`.")  # fmt: skip
     kind = type(yielded).__name__
+    kind = f"a{'n' * (kind[0].lower() in 'aeiou')} `{kind}`"
     if isinstance(frame.generator, CoroutineType):
-        return NotDurable(f"{name} ({node.id}) awaited something (a `{kind}`) that is no durable call. {_INSTEAD}")
+        return NotDurable(f"{name} ({node.id}) awaited something ({kind}) that is no durable call. {_INSTEAD}")
     return NotDurable(
-        f"{name} ({node.id}) yielded a `{kind}`, which is no durable command. Yield what `ctx` gives: "
+        f"{name} ({node.id}) yielded {kind}, which is no durable command. Yield what `ctx` gives: "
         "`yield ctx.run(f, x)`, `ctx.begin_run`, `ctx.rpc`, `ctx.sleep(1.0)`, `ctx.promise()`, or a promise that one of them gave."
     )

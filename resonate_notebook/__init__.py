@@ -23,6 +23,7 @@ if getattr(resonate, "__distribution__", None) != "resonate-notebook":
 from IPython.core.interactiveshell import InteractiveShell
 
 from resonate_notebook.arguments import Mistake
+from resonate_notebook.listing import ps
 from resonate_notebook.promises import Promise
 from resonate_notebook.reading import logs
 from resonate_notebook.recordings import diff, record, replay
@@ -37,7 +38,6 @@ from resonate_notebook.verbs import (
     export,
     functions,
     prune,
-    ps,
     register,
     reject,
     resolve,

@@ -15,6 +15,7 @@ from resonate.errors import ResonateError, ResonateStoreError
 from resonate.handle import Handle
 from resonate.models.durable_promise import DurablePromise
 from resonate.protocol import TRACEBACK_HEADER
+from resonate.wire.lineage import ROOT
 from resonate_notebook.arguments import Mistake, short_repr, suggest
 from resonate_notebook.live import Followed, Follower
 from resonate_notebook.model import SETTLED, STATES, Node, hidden, without_secrets
@@ -135,9 +136,26 @@ def followed_run(follower: Follower, id: str, instead: str) -> Followed:
 
 def retry(follower: Follower, id: str, new_id: str | None = None, from_step: str | None = None) -> Handle[Any]:
     """Starts a finished run anew (`Resonate.retry`, whose errors pass); the pictures of both runs lead to each other."""
+    promise = get_promise(follower, id)
+    if promise is not None and promise.pending and (promise.tags or {}).get(ROOT, id) == id:
+        raise Mistake(old_code(id, id), "id")
     handle = follower.client.retry(id, new_id, from_step)
     follower.link(id, handle.id)
     return handle
+
+
+def old_code(call: str, run_id: str) -> str:
+    """What to say of a call that goes on while its function was mended."""
+    how = "is retried" if call != run_id else "goes on"
+    do = f"`%resonate cancel {run_id}`, then `%resonate retry {run_id}` takes over what was done, with the code as it is now"
+    return f"{call} {how} with the code that it began with. {do}."
+
+
+def sentence(text: str, id: str) -> str:
+    """A message of the SDK as a sentence of ours; an id or an address that it begins with keeps its case."""
+    word, *_ = text.split(" ", 1)
+    begun = text if text.startswith(id) or not word.isalpha() else text[:1].upper() + text[1:]
+    return f"{begun}{'.' * (not begun.endswith(('.', '?')))}"
 
 
 def _retry_from_page(follower: Follower, followed: Followed, from_step: object) -> tuple[str, str]:
@@ -151,7 +169,7 @@ def _retry_from_page(follower: Follower, followed: Followed, from_step: object) 
     try:
         new_id = retry(follower, run_id, None, from_step).id
     except ValueError as error:
-        raise Mistake(f"{error}.") from error
+        raise Mistake(sentence(str(error), run_id)) from error
     kept = sum(node.recovered for node in new.model.nodes) if (new := follower.follow(new_id)) is not None else 0
     over = f"takes over {kept} step{'s' * (kept != 1)} of {run_id}" if kept else f"runs {run_id} again"
     return f"{new_id} {over}. In a cell: run = %resonate attach {new_id}", new_id
@@ -220,7 +238,7 @@ def answer(follower: Follower, followed: Followed, message: dict[str, Any]) -> d
             raise Mistake("The page's message is not understood.")
         ok = True
     except (Mistake, ResonateError) as error:
-        told, ok = str(error), False
+        told, ok = str(error) if isinstance(error, Mistake) else error.mesg, False
     reply = {"kind": "reply", "token": clean(str(message.get("token"))), "ok": ok, "text": clean(told)}
     return reply | ({"run": run} if ok and run else {})
 
@@ -238,14 +256,14 @@ def detail(follower: Follower, followed: Followed, id: str, *, with_cells: Calla
         told |= {"tags": {}, "attempts": 0, "created": 0, "began": None, "ended": None, "timeout": None}
         if node is not None:
             told |= {"arguments": [[clean(name), clean(text)] for name, text in node.arguments], "attempts": node.attempt}
-            told |= {"created": model.relative_ms(node.created_at) or 0, "began": model.relative_ms(node.began_at)}
+            told |= {"created": model.relative_ms(node.created_at) or 0, "began": model.relative_ms(node.begun_at)}
             told |= {"ended": model.relative_ms(node.ended_at), "error": clean(node.error) or None}
     if node is None:
         return told
     try:
         promise = get_promise(follower, id)
     except ResonateError as error:
-        return {**told, "error": clean(hidden(str(error)))}
+        return {**told, "error": clean(hidden(error.mesg))}
     if promise is None:
         return told
     told["tags"] = {clean(key): clean(text) for key, text in without_secrets((promise.tags or {}).items())}

@@ -20,7 +20,7 @@ from typing import Any, Self
 from IPython.core.error import UsageError
 
 from resonate_notebook.model import hidden
-from resonate_notebook.text import cells, visible
+from resonate_notebook.text import cells, visible, wrapped
 
 KEYWORD = re.compile(r"([^\W\d]\w*)=(?!=)")
 PAIRS = {")": "(", "]": "[", "}": "{"}
@@ -60,7 +60,8 @@ class Mistake(UsageError):
 
     def _render_traceback_(self) -> list[str]:
         # IPython asks for this in place of a traceback; the cell still fails, so that "Run all" stops here.
-        return str(self).splitlines()
+        *above, message = str(self).split("\n", 2) if self.line else [str(self)]
+        return [*above, *(wrapped(line) for line in message.splitlines())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +112,13 @@ class Line:
             code = compile(ast.parse(text, mode="eval"), "<argument>", "eval")
         except (SyntaxError, ValueError) as error:
             reason = error.msg if isinstance(error, SyntaxError) else str(error)
+            hint = hint or " An expression with blanks goes in brackets: `(lambda x: x)`." * (text == "lambda")
             raise self.mistake(f"`{text}` is not a Python expression: {reason}.{hint}", word) from None
         try:
             return eval(code, namespace)  # noqa: S307 - the person typed it in their own notebook
         except Exception as error:
+            if isinstance(error, NameError):
+                hint = hint or f" Plain text goes in quotes: {text!r}."
             raise self.mistake(f"`{text}` cannot be evaluated: {type(error).__name__}: {error}.{hint}", word) from error
 
     def unquoted(self, word: Word) -> str:

@@ -30,13 +30,27 @@ class Cell:
         # One line more on top stands for the magic's own, so that tracebacks count the lines as the cell shows them.
         self.source = "\n" + shell.transform_cell(text)  # type: ignore[no-untyped-call]
         self.name = shell.compile.cache(self.source, verbs.cell_number(shell), raw_code="\n" + text)
-        self.tree = ast.parse(self.source, self.name)
+        try:
+            self.tree = ast.parse(self.source, self.name)
+        except SyntaxError as error:
+            raise self._not_python(error) from None
 
     def compiled(self, tree: ast.Module | ast.Expression) -> CodeType:
         """A part of the cell as code, as IPython compiles cells."""
         kind = "exec" if isinstance(tree, ast.Module) else "eval"
         code: CodeType = compile(tree, self.name, kind, self.shell.compile.flags, dont_inherit=True)
         return code
+
+    def _not_python(self, error: SyntaxError) -> Mistake:
+        """What is wrong with the cell's text, without the frames of whoever has read it."""
+        lines, at = self.source.split("\n"), error.lineno or 1
+        line = lines[at - 1] if at <= len(lines) else ""
+        start = min(max(0, (error.offset or 1) - 1), len(line))
+        end = error.end_offset - 1 if error.end_lineno == at and error.end_offset else start + 1
+        before = f"line {at}, column {start + 1}: "
+        return Mistake(f"SyntaxError: {error.msg}. Nothing of the cell has run.").pointing(
+            before + line, len(before) + start, len(before) + max(end, start + 1)
+        )
 
     def register(self, durable: list[str], name: str | None, version: int) -> str:
         """Carries the cell out, registers these functions of it, and tells so."""

@@ -27,7 +27,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from resonate.errors import ResonateError
 from resonate.limits import ROOM_LIMIT
 from resonate.registry import Registry
-from resonate_notebook.actions import size_text
+from resonate_notebook.actions import old_code, size_text
 from resonate_notebook.arguments import Mistake
 from resonate_notebook.exports import INSTALL_DOT, without_credentials
 from resonate_notebook.places import Place, open_place
@@ -38,6 +38,9 @@ REACH_LIMIT_S: Final = 3.0
 DOT_LIMIT_S: Final = 10.0
 CLOCK_LIMIT_S: Final = 2.0
 """A difference of clocks up to this is no trouble; the server's clock is read to the second."""
+ATTEMPTS_FAILED_MIN: Final = 5
+"""Attempts of a call that have failed before it is named."""
+FAILING_SHOWN_MAX: Final = 5
 ROOM_SCARCE: Final = 100_000_000
 PACKAGE: Final = "resonate-notebook"
 KERNELS: Final = {  # What is known of versions of ipykernel; the first beginning that fits counts.
@@ -86,7 +89,7 @@ def look(session: Session, url: str = "") -> Findings:
     ]
     if url:
         checks.append((url, lambda: _other_server(url)))
-    checks += [("connected", lambda: _place(session)), ("functions", lambda: _functions(session))]
+    checks += [("connected", lambda: _place(session)), ("functions", lambda: _functions(session)), ("calls", lambda: _failing(session))]
     found = Findings()
     for about, check in checks:
         try:
@@ -304,7 +307,7 @@ def _functions(session: Session) -> Iterator[Finding]:
     names = sorted({name for name, _, _ in session.client.registry.functions()})
     if not names:
         mend = "`%%resonate register` on top of a cell registers the functions in it."
-        yield Finding("functions", "note", "None is registered.", mend)
+        yield Finding("functions", "note", "No function is registered.", mend)
     else:
         yield Finding("functions", "ok", f"{len(names)} registered: {', '.join(names[:8])}{', …' * (len(names) > 8)}")
     if session.connected_to.kind != "file":
@@ -317,6 +320,20 @@ def _functions(session: Session) -> Iterator[Finding]:
         shown = ", ".join(ids[:3]) + ", …" * (len(ids) > 3)
         text = f"{shown} wait{'s' * (len(ids) == 1)} for `{name}`, which is not registered here."
         yield Finding("functions", "problem", text, "Run the cell that registers it, and the runs go on.")
+
+
+def _failing(session: Session) -> Iterator[Finding]:
+    """Calls that fail again and again, so that somebody may be waiting in vain."""
+    session.follower.pump()
+    with session.follower.lock:
+        models = [followed.model for followed in session.follower.runs.values() if not followed.model.settled]
+        failing = [
+            (node.id, model.run_id, node.attempt - (node.state == "running"), node.error)
+            for model in models for node in model.nodes
+            if node.state in {"running", "retrying"} and node.attempt - (node.state == "running") >= ATTEMPTS_FAILED_MIN
+        ]  # fmt: skip
+    for call, run_id, times, error in failing[:FAILING_SHOWN_MAX]:
+        yield Finding(call, "problem", f"has failed {times:,} times{f': {error}' if error else ''}", old_code(call, run_id))
 
 
 def address(url: str) -> str:

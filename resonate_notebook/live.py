@@ -31,7 +31,7 @@ import time
 import uuid
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
@@ -195,9 +195,14 @@ class Follower:
 
     def _forget_oldest(self) -> None:
         finished = [run_id for run_id, followed in self.runs.items() if followed.model.settled and not followed.displays]
-        for run_id in finished[: max(0, len(finished) - FINISHED_RUNS_MAX)]:
-            del self.runs[run_id]
-            self.lines.forget(run_id)
+        self.forget(finished[: max(0, len(finished) - FINISHED_RUNS_MAX)])
+
+    def forget(self, run_ids: Iterable[str]) -> None:
+        """Follow these runs no more; their pictures stay as they are."""
+        with self.lock:
+            for run_id in run_ids:
+                self.runs.pop(run_id, None)
+                self.lines.forget(run_id)
 
     def follow(self, run_id: str) -> Followed | None:
         """The run with this id, from a snapshot of the store where it is not followed yet; None when there is no such run."""

@@ -22,8 +22,9 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 
 from resonate.errors import CodeChanged, ResonateError
 from resonate.recordings import ENDING
-from resonate_notebook import cell_runs, checks, exports, reading, recordings, runs, schedules, session, verbs, views
+from resonate_notebook import actions, cell_runs, checks, exports, listing, reading, recordings, runs, schedules, session, verbs, views
 from resonate_notebook.arguments import Line, Mistake, Word, read_arguments, suggest
+from resonate_notebook.text import terminal_width
 from resonate_notebook.text_views import SORTS
 
 NUMBERS: Final = frozenset({"--version", "--port", "--timeout", "--limit", "--last"})
@@ -39,7 +40,9 @@ CHOICES: Final = {
     "--view": views.VIEWS, "--state": views.STATE_WORDS, "--sort": SORTS, "--until": verbs.WAITS, "--durability": verbs.DURABILITIES,
     "--protocol": ("legacy", "current"),
 }  # fmt: skip
+HELP_COLUMNS: Final = 80
 HELP_COLUMNS_MAX: Final = 100
+"""Columns of the help that Python shows (`%resonate?`) are the former, those that a wide terminal gets at most the latter."""
 PROMISES_COMPLETED_MAX: Final = 1_000
 
 
@@ -101,7 +104,7 @@ VERBS: Final = {
         words=("", "", "function"),
     ),
     "attach": Verb("attach ID", 'attach("demo.1")', verbs.attach, words=("run",)),
-    "ps": Verb("ps", "ps()", verbs.ps),
+    "ps": Verb("ps [--all]", "ps(all=True)", listing.ps, {"--all": "with hundreds of runs that have ended, not the newest alone"}),
     "show": Verb(
         "show ID [--view graph|tree|timeline|table]",
         'show("demo.1", view="timeline")',
@@ -172,7 +175,10 @@ VERBS: Final = {
         {"--force": "write over a file that no export has written"},
         words=("file", "picture of?"),
     ),
-    "prune": Verb("prune AGE", 'prune("30d")', verbs.prune, words=("age",)),
+    "prune": Verb(
+        "prune AGE [--dry-run]", 'prune("30d", dry_run=True)', verbs.prune, {"--dry-run": "delete nothing, say what would be"},
+        words=("age",),
+    ),
     "doctor": Verb("doctor [URL]", "doctor()", verbs.doctor, words=("url?",)),
     "config": Verb(
         "config [render=auto|widget|html|svg|text|off] [stable=1] [output=node|cell]", 'config(render="text", stable=True)', verbs.config
@@ -186,22 +192,47 @@ def first_line(verb: str) -> str:
     return (inspect.getdoc(VERBS[verb].twin) or "").split("\n", 1)[0]
 
 
-def overview() -> str:
-    """What `%resonate` alone and `%resonate?` show."""
-    verbs = [f"  {name:<10} {first_line(name)}" for name in VERBS]
+EXAMPLE: Final = """
+    %%resonate register
+    from resonate.retry_policies import Constant
+    def clean(ctx, day):                       # a step: done once, and recorded
+        return day * 2
+    def pipeline(ctx, days):                   # a generator is made of steps
+        first = yield ctx.run(clean, 1)        # call, and wait for the value
+        begun = yield ctx.begin_run(clean, 2)  # begin a call beside it
+        yield ctx.sleep(1.0)                   # seconds; it may be days
+        second = yield begun                   # its value
+        yield ctx.run(clean, days).options(retry_policy=Constant(max_retries=3))
+        asked = yield ctx.promise()            # `%resonate resolve ID VALUE`
+        return first + second + (yield asked)  # answers it
+"""
+
+
+def overview(width: int = HELP_COLUMNS) -> str:
+    """What `%resonate` alone and `%resonate?` show, with no line of words longer than `width`."""
+    verbs = [textwrap.fill(f"  {name:<10} {first_line(name)}", width, subsequent_indent=" " * 13) for name in VERBS]
     more = "`%resonate run -h` tells all about one verb. Each verb is a function of `resonate_notebook` too."
-    head = ["%resonate VERB ...: durable functions, watched live.", ""]
-    head += ["`%%resonate register` on top of a cell makes its functions durable: those that take `ctx` first."]
-    head += ["`%resonate run demo.1 FUNCTION` starts one of them. `%%resonate run demo.1` does both: its cell ends in the call."]
-    return "\n".join([*head, "", *verbs, "", more])
+    head = (
+        "`%%resonate register` on top of a cell makes its functions durable: those that take `ctx` first. `%resonate run demo.1 pipeline "
+        "days=3` starts one of them. `%%resonate run demo.1` does both: its cell ends in the call. In an `async def`, write `await` for "
+        "`yield`."
+    )
+    texts = ["%resonate VERB ...: durable functions, watched live.", textwrap.fill(head, width), EXAMPLE.strip("\n"), "\n".join(verbs)]
+    return "\n\n".join([*texts, textwrap.fill(more, width)])
+
+
+def _help_width() -> int:
+    return min(HELP_COLUMNS_MAX, terminal_width())
 
 
 def help_text(verb: str) -> str:
     """All about one verb."""
     known = VERBS[verb]
-    options = [f"  {name:<15} {text}" for name, text in known.options.items()]
+    options = [
+        textwrap.fill(f"  {name:<15} {text}", _help_width(), subsequent_indent=" " * 18) for name, text in known.options.items()
+    ]
     python = f"In Python: resonate_notebook.{known.python}"
-    width = min(HELP_COLUMNS_MAX, runs.terminal_width())
+    width = _help_width()
     texts = [text if text.startswith(" ") else textwrap.fill(text, width) for text in (inspect.getdoc(known.twin) or "").split("\n\n")[1:]]
     parts = [f"%resonate {known.usage}", first_line(verb), *texts, "\n".join(options), python]
     return "\n\n".join(part for part in parts if part)
@@ -286,7 +317,7 @@ class ResonateMagics(Magics):
         if cell is not None:
             return self._cell(read, cell)
         if not read.words:
-            return runs.say(overview())
+            return runs.say(overview(_help_width()))
         verb = read.words[0].text
         if verb in {"help", "-h", "--help"}:
             return self._help(read)
@@ -303,7 +334,7 @@ class ResonateMagics(Magics):
         except Mistake as mistake:
             raise request.pointed(mistake) from mistake.__cause__
         except ResonateError as error:
-            raise Mistake(f"{error}") from error
+            raise Mistake(actions.sentence(error.mesg, request.places["id"].text if "id" in request.places else "")) from error
 
     resonate.__doc__ = overview()
     resonate = no_var_expand(line_cell_magic(resonate))  # type: ignore[assignment]
@@ -320,7 +351,7 @@ class ResonateMagics(Magics):
 
     def _help(self, line: Line) -> None:
         if len(line.words) == 1:
-            return runs.say(overview())
+            return runs.say(overview(_help_width()))
         verb = line.words[1].text
         if verb not in VERBS:
             raise line.mistake(f"No verb `{verb}`.{suggest(verb, VERBS)} `%resonate` alone lists them.", line.words[1])
@@ -365,7 +396,8 @@ class ResonateMagics(Magics):
         function = request.take("function", "a function")
         args, kwargs, places = read_arguments(request.line, request.words, request.namespace)
         request.places |= places
-        return verbs.ask(run_id, function, args, kwargs, **request.keywords()).launched("")
+        run = verbs.ask(run_id, function, args, kwargs, **request.keywords())
+        return run.launched(verbs.sent_to(function, request.options.get("--target")).format(run_id), is_new=True)
 
     def _schedule(self, request: Request) -> None:
         ended = request.options.pop("--delete", None)
@@ -396,7 +428,8 @@ class ResonateMagics(Magics):
         run_id = request.take("id", "an id")
         request.nothing_more()
         run = verbs.attach(run_id)
-        return run.launched(repr(run))
+        is_terminal = run.session.mode() == "terminal"  # which shows the run's state as the cell's value
+        return run.launched(f"{run_id} is taken up. `%resonate wait {run_id}` follows it." if is_terminal else repr(run))
 
     def _logs(self, request: Request) -> None:
         call_id = request.take("id", "the id of a run or a call")

@@ -134,11 +134,15 @@ class Node:
         """Whether it waits for the code that it began with: no attempt has failed, and it takes whichever code it is launched with."""
         return self.state == "retrying" and not self.attempt
 
+    @property
+    def begun_at(self) -> float | None:
+        """When it began, or was made where its beginning was seen by another process; None when it has not begun."""
+        is_seen_elsewhere = self.began_at is None and self.state in {"resolved", "recovered", "rejected", "timedout", "retrying"}
+        return self.created_at if is_seen_elsewhere else self.began_at
+
     def took_s(self, now_s: float) -> float | None:
         """Answers how long this call has taken, up to `now_s` while it goes on; None when it has not begun."""
-        begun = self.began_at
-        if begun is None and self.state in {"resolved", "recovered", "rejected", "timedout", "retrying"}:
-            begun = self.created_at  # Its beginning was seen by another process.
+        begun = self.begun_at
         if begun is None or self.state == "pending":
             return None
         return max(0.0, (now_s if self.ended_at is None else self.ended_at) - begun)
@@ -188,9 +192,10 @@ class RunModel:
         """The run's own word: running while anything runs or retries, else what it waits for; its outcome when it has one."""
         if self.root is None:
             return "pending"
-        if self.root.state != "running" or self._working or self.counts["retrying"]:
+        if self.root.state not in {"running", "pending"} or self._working or self.counts["retrying"]:
             return self.root.state
-        return next((state for state in ("waiting", "sleeping") if self.counts[state]), "running")
+        # A run that began elsewhere, or before, and waits for something outside is at work nowhere: nobody tells that it has begun.
+        return next((state for state in ("waiting", "sleeping") if self.counts[state]), self.root.state)
 
     @property
     def word(self) -> str:
@@ -464,7 +469,7 @@ class RunModel:
     def _state_fields(self, node: Node) -> tuple[Any, ...]:
         ms = self.relative_ms
         return (
-            node.state, ms(node.began_at), ms(node.ended_at), node.attempt or None, node.limit, ms(node.due_at),
+            node.state, ms(node.begun_at), ms(node.ended_at), node.attempt or None, node.limit, ms(node.due_at),
             node.error[:WIRE_ERROR_LIMIT] or None, 1 if node.caught else None,
             [ms(at) for at in node.tries] if len(node.tries) > 1 else None, [caller.index for caller in node.shared_by] or None,
         )  # fmt: skip

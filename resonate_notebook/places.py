@@ -19,6 +19,8 @@ LOG_LEVEL: Final = "INFO"
 """What functions say by `ctx.logger` from this level on is kept with their calls."""
 REACH_LIMIT_S: Final = 3.0
 FOUND_LIMIT_S: Final = 0.5
+PATIENCE_S: Final = 1.5
+"""How long a verb waits for a server that is away, for a person sits in front of it; runs wait for as long as it takes."""
 DEV_PORT: Final = 8001
 PORT: Final = re.compile(r":\d+")
 
@@ -82,6 +84,7 @@ def _remote(url: str, place: Place, registry: Registry, limit_s: float) -> Reson
 
     port = urlsplit(url).port  # what was typed counts more than the environment
     store = RemoteStore(url, port, protocol=place.protocol, log_level=logging.CRITICAL)  # what it would say belongs to no call
+    store.patience_s = PATIENCE_S
     client = Resonate(group=place.group, registry=registry, store=store, log_level=LOG_LEVEL)
     try:
         client.reach(limit_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from typing import Any, Final
 from resonate.models.durable_promise import DurablePromise
 from resonate.models.result import Ko
 from resonate.protocol import TRACEBACK_HEADER
+from resonate.wire.legacy import INVOKE
 from resonate.wire.lineage import ORIGIN, ROOT
 from resonate_notebook import actions
 from resonate_notebook.arguments import Mistake, suggest
@@ -21,6 +23,7 @@ STATE_OF: Final = {
     "PENDING": "pending", "RESOLVED": "resolved", "REJECTED": "rejected", "REJECTED_CANCELED": "cancelled", "REJECTED_TIMEDOUT": "timedout",
 }  # fmt: skip
 IDS_SHOWN_MAX: Final = 3
+GROUP: Final = re.compile(r"poll://(?:any|uni)@([^/]+)")
 FOR_EVER_MS: Final = 250_000_000_000_000
 """A deadline beyond this (milliseconds since the epoch) is none."""
 
@@ -138,6 +141,9 @@ def _text(follower: Follower, found: dict[str, Any], node: Node | None, shown: s
     if found.get("error"):
         rows.append(("error", found["error"]))
     rows += [("argument" if at == 0 else "", f"{name} = {text}") for at, (name, text) in enumerate(found.get("arguments", {}).items())]
+    group = GROUP.match(found["tags"].get(INVOKE, ""))
+    if group and node is not None and node.kind in {"rpc", "detached"}:
+        rows.append(("group", group[1]))
     parent = found.get("parent")
     if parent:
         waits = ", which waits for it" * (found["state"] not in SETTLED and node is not None and not node.detached)

@@ -25,8 +25,8 @@ from resonate_notebook.lines import line_text
 from resonate_notebook.live import Followed
 from resonate_notebook.model import Node, hidden
 from resonate_notebook.promises import Promise, look_at
-from resonate_notebook.session import Session
-from resonate_notebook.text import arguments_text, call_text, duration, visible
+from resonate_notebook.session import Session, without_library
+from resonate_notebook.text import arguments_text, call_text, duration, terminal_width, visible, wrapped
 
 if TYPE_CHECKING:
     import pandas  # type: ignore[import-untyped]
@@ -41,6 +41,8 @@ TAIL_LINES_MAX: Final = 200
 PICTURE_LIMIT_S: Final = 1.0
 NARROWEST: Final = 60
 """Columns that a terminal needs for a picture that is redrawn in place."""
+FOR_GOOD: Final = " failed for good: "
+"""What the SDK's own log line of a call that has failed holds."""
 FRAME: Final = re.compile(r'^  File "(.+)", line (\d+), in .*$(?:\n    (?! )(.+)$)?', re.MULTILINE)
 
 
@@ -253,14 +255,14 @@ class Run:
             self._show(followed, mode, view)
         return self
 
-    def launched(self, told: str) -> Self:
-        """Shows a run that the magic has just launched, or found (`told` says what it found)."""
-        mode = self._session.mode()
-        if told:
+    def launched(self, told: str, *, is_new: bool | None = None) -> Self:
+        """Shows a run that the magic has just launched, or found; `told` says what it found, unless the run `is_new` all the same."""
+        mode, is_new = self._session.mode(), not told if is_new is None else is_new
+        if is_new and mode == "terminal":
+            say(f"{told or f'{self.id} started.'} `%resonate wait {self.id}` follows it.")
+        elif told:
             say(told)
-        elif mode == "terminal":
-            say(f"{self.id} started. `%resonate wait {self.id}` follows it.")
-        if mode == "static" and not told:
+        if mode == "static" and is_new:
             self._followed().owed = True  # Also when it has ended by now: which of the two happens is nothing to depend on.
         elif mode != "terminal":
             self.show()
@@ -290,18 +292,22 @@ class Run:
 class Tail:
     """What a run's calls print, log and warn of while it is waited for: each line once, whoever waits."""
 
-    def __init__(self, session: Session, followed: Followed) -> None:
+    def __init__(self, session: Session, followed: Followed, *, above_tree: bool = False) -> None:
         self._session = session
         self._followed = followed
+        self._above_tree = above_tree
         self.left = False
 
     def take(self, *, all: bool = False) -> list[str]:
         """Lines that have come since the last time; those that are still open only with `all`."""
         followed, stable = self._followed, self._session.settings.stable
+        self._session.follower.pump()  # else a call may speak before its name is known
         new = self._session.follower.lines.of(followed.model.run_id, after=followed.tailed, whole=not all)
         if not new:
             return []
         followed.tailed = max(line.changed for line in new)
+        if self._above_tree:  # which has the error too
+            new = [line for line in new if not (line.stream == "log error" and FOR_GOOD in line.text)]
         left_out = len(new) - TAIL_LINES_MAX
         told = [f"… {left_out:,} more: `%resonate logs {followed.model.run_id}`"] if left_out > 0 else []
         names = {line.id: followed.model.node(line.id) for line in new[-TAIL_LINES_MAX:]}
@@ -331,7 +337,7 @@ class Screen:
         self._view = view
         wide = shutil.get_terminal_size().columns > NARROWEST  # a line that wraps would be drawn over in part only
         self._in_place = sys.stdout.isatty() and wide and os.environ.get("TERM") != "dumb" and "NO_COLOR" not in os.environ
-        self._tail = tail or (Tail(session, followed) if self._in_place else None)
+        self._tail = tail or (Tail(session, followed, above_tree=True) if self._in_place else None)
         self._drawn_lines = 0
         self.left = False
         self._said = ""
@@ -370,20 +376,15 @@ class Screen:
 
     def _write(self, text: str, *, all: bool = False) -> None:
         back = f"\x1b[{self._drawn_lines}F\x1b[J" if self._drawn_lines else ""
-        above = "".join(f"{line}\n" for line in self._tail.take(all=all)) if self._tail is not None else ""
+        above = "".join(f"{wrapped(line)}\n" for line in self._tail.take(all=all)) if self._tail is not None else ""
         sys.stdout.write(f"{back}{above}{text}\n")
         sys.stdout.flush()
         self._drawn_lines = text.count("\n") + 1
 
 
-def terminal_width() -> int:
-    """Columns of a text tree: the terminal's, or 80 where the output goes elsewhere."""
-    return shutil.get_terminal_size().columns - 1 if sys.stdout.isatty() else 80
-
-
 def say(text: str) -> None:
-    """Prints text of ours without secrets; whatever foreign text is in it can do nothing to the terminal."""
-    sys.stdout.write("\n".join(visible(hidden(line)) for line in text.split("\n")) + "\n")
+    """Prints text of ours without secrets; whatever foreign text is in it can do nothing to the terminal, whose width breaks no word."""
+    sys.stdout.write("\n".join(wrapped(visible(hidden(line))) for line in text.split("\n")) + "\n")
 
 
 def failure(session: Session, id: str) -> Failed | None:
@@ -399,9 +400,10 @@ def failure(session: Session, id: str) -> Failed | None:
         return None
     tries = f" after {node.attempt} attempts" if node.attempt > 1 else ""
     lines = [f"{id} {actions.word_of(state)}{tries}" + (f": {node.error}" if node.error else "")]
-    where = failed_at(session, node)
+    where, note = failed_at(session, node)
     if node is not followed.model.root or where:
         lines.append(f"    {node.id} {call_text(node, 60)}{f'   {where}' if where else ''}")
+    lines += [f"    {note}"] * bool(note)
     done = sum(each.state in {"resolved", "recovered"} for each in followed.model.nodes)
     mend = f"Mend `{node.name}`, run its cell, then `%resonate" if node.kind != "promise" else "`%resonate"
     over = f" with the {done} step{'s' * (done != 1)} that succeeded taken over, and runs only the rest." if done else " from the start."
@@ -409,15 +411,22 @@ def failure(session: Session, id: str) -> Failed | None:
     return Failed("\n".join(lines))
 
 
-def failed_at(session: Session, node: Node) -> str:
-    """`cell 4, line 6: raise ValueError("no rows")`, from the traceback kept beside a stored error; "" where there is none."""
+def failed_at(session: Session, node: Node) -> tuple[str, str]:
+    """(`cell 4, line 6: raise ValueError("no rows")`, a note behind the error), from the traceback kept beside it; "" for what it lacks.
+
+    Where the error arose in the SDK, as for a result that cannot be stored, it is the place where the function begins.
+    """
     try:
         promise = actions.get_promise(session.follower, node.id)
     except ResonateError:
-        return ""
+        return "", ""
     headers = (promise.value.headers or {}) if promise is not None else {}
-    frames = FRAME.findall(headers.get(TRACEBACK_HEADER, ""))
-    if not frames:
-        return ""
-    file, line, code = frames[-1]
-    return f"{session.place(file)}, line {line}" + (f": {code.strip()}" if code else "")
+    kept = headers.get(TRACEBACK_HEADER, "")
+    note = kept.rpartition(f"\n{node.error}\n")[2].strip() if node.error and f"\n{node.error}\n" in kept else ""
+    frames = FRAME.findall(without_library(kept))
+    if frames:
+        file, line, code = frames[-1]
+        return f"{session.place(file)}, line {line}" + (f": {code.strip()}" if code else ""), note
+    function = session.client.registry.find(node.name) or getattr(session.shell, "user_ns", {}).get(node.name)
+    code = getattr(function, "__code__", None)
+    return (f"{session.place(code.co_filename)}, line {code.co_firstlineno}" if kept and code is not None else ""), note

@@ -15,7 +15,7 @@ from resonate.models.schedules import Schedule
 from resonate_notebook.arguments import Mistake, check_call, short_repr, suggest
 from resonate_notebook.session import Session, current
 from resonate_notebook.text import duration, moment, visible
-from resonate_notebook.verbs import Told, columns, unknown_function
+from resonate_notebook.verbs import Told, columns, not_storable, unknown_function
 
 TIMEOUT_S: Final = 86_400.0
 """How long a scheduled run may take unless it is said, as with `run`."""
@@ -60,7 +60,7 @@ def plan(
     try:
         headers, data = encode_call(client.encoder, name, tuple(args), kwargs, version)
     except TypeError as error:
-        raise Mistake(f"{error}", "arguments") from error
+        raise not_storable(error) from error
     existing = _existing(session, id)
     if existing is not None:
         raise Mistake(f"{id} exists: {_told(existing)}. `%resonate schedule --delete {id}` ends it.", "id")

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from IPython.core.getipython import get_ipython
 
+import resonate
 from resonate import Resonate
 from resonate.context import Context
+from resonate.errors import ResonateStoreError
 from resonate.limits import STOP_TIMEOUT_S
 from resonate.registry import Registry
 from resonate_notebook import actions
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 UNFINISHED_SHOWN_MAX: Final = 100
 LAUNCHED_MAX: Final = 10_000
 FRAME_FILE: Final = re.compile(r'^  File "(.+?)"(?=, line \d)', re.MULTILINE)
+LIBRARY_FRAME: Final = re.compile(rf'^  File "{re.escape(os.path.dirname(resonate.__file__) + os.sep)}.*\n(?:    .*\n)*', re.MULTILINE)
 WATCHED_MAX: Final = 8
 """Clients of somebody else's whose runs stay live in a notebook; the one that was shown first gives way."""
 STOP_LIMIT_S: Final = 0.4
@@ -70,12 +73,12 @@ class Session:
         self.follower = Follower(client, self.settings, detail=detail, answer=actions.answer, is_any_port=is_any_port)
 
     def connect(self, place: Place) -> list[str]:
-        """Go over to another place, with the functions that are registered; the runs in memory that end here.
+        """Go over to another place, with the functions that are registered; the runs in memory or in a file that are left behind.
 
         When the place cannot be used, that is raised and everything stays as it was.
         """
         connection = open_place(place, self.client.registry, self.server if not self.stopped else None)
-        ended = list(self.client.unfinished()) if self.connected_to.kind == "memory" and not self.stopped else []
+        left = self._left_behind() if self.connected_to.kind in {"memory", "file"} and not self.stopped else []
         if connection.server is self.server:
             self.server = None  # It goes on.
         self.stop()
@@ -86,7 +89,13 @@ class Session:
         if place.kind == "file":  # what is on a server is everybody's
             for run_id in list(self.client.unfinished())[-UNFINISHED_SHOWN_MAX:]:
                 self.follower.refresh(run_id)  # also one that is at work by now: only the store tells what lies below its ended calls
-        return ended
+        return left
+
+    def _left_behind(self) -> list[str]:
+        try:
+            return list(self.client.unfinished())
+        except ResonateStoreError:  # the file is gone or damaged, which must keep nobody there
+            return []
 
     def note_launch(self, run_id: str, code: CodeType) -> None:
         """Remember the code that a run has begun with; of thousands the latest are known."""
@@ -120,7 +129,8 @@ class Session:
         return self._cell(filename) or os.path.basename(filename)
 
     def with_cells(self, traceback: str) -> str:
-        """A traceback that names the cells of this kernel, in place of the files that it compiles them under."""
+        """A traceback that names the cells of this kernel, in place of the files that it compiles them under, without frames of the SDK."""
+        traceback = without_library(traceback)
         return FRAME_FILE.sub(lambda found: f"  {self._cell(found[1])}" if self._cell(found[1]) else found[0], traceback)
 
     def _cell(self, filename: str) -> str:
@@ -151,6 +161,11 @@ class Session:
 _current: Session | None = None
 _watching: list[Session] = []
 """Sessions for clients that are not the kernel's own."""
+
+
+def without_library(traceback: str) -> str:
+    """A traceback as whoever wrote the functions sees it: without frames of the SDK."""
+    return LIBRARY_FRAME.sub("", traceback)
 
 
 def current(*, even_stopped: bool = False) -> Session:

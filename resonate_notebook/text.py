@@ -8,6 +8,9 @@ would drive the terminal, line breaks that would forge rows, and invisible or re
 from __future__ import annotations
 
 import re
+import shutil
+import sys
+import textwrap
 import unicodedata
 from datetime import UTC, datetime
 from typing import Final
@@ -77,6 +80,20 @@ def cut(text: str, width: int) -> str:
     return text[:kept] + "…" if width > 0 else ""
 
 
+def terminal_width() -> int:
+    """Answers the columns of a text tree: the terminal's, or 80 where the output goes elsewhere."""
+    return shutil.get_terminal_size().columns - 1 if sys.stdout.isatty() else 80
+
+
+def wrapped(line: str) -> str:
+    """Answers the line as lines that fit a terminal, broken between words and indented alike; as it is where no terminal shows it."""
+    width = terminal_width()
+    if not sys.stdout.isatty() or cells(line) <= width:
+        return line
+    indent = line[: len(line) - len(line.lstrip())]
+    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, drop_whitespace=True)
+
+
 def duration(seconds: float) -> str:
     """Answers a duration as people say it: `340 ms`, `1.2 s`, `3 m 04 s`, `6 h 15 m`, `2 d 03 h`."""
     if seconds < 0.9995:
@@ -141,6 +158,8 @@ def said(model: RunModel, node: Node, now_s: float, *, stable: bool) -> list[str
             more = [f"{left} left"]
         case "running" if node.attempt > 1:
             more = [f"attempt {node.attempt} of {node.limit}" if node.limit else f"attempt {node.attempt}"]
+        case "pending" if node.open_children:
+            more = ["waits for its calls"]
         case "pending" if not model.settled:
             more = ["waits for a free worker" if node.kind == "run" else "no worker yet"]
         case "resolved" if node.attempt > 1:

@@ -11,7 +11,7 @@ import math
 from bisect import bisect_right
 from typing import Final, NamedTuple
 
-from resonate_notebook.layout import Item, choose, fold, rows
+from resonate_notebook.layout import Item, choose, fold, in_call_order, rows
 from resonate_notebook.model import RANK, SETTLED, STATES, Node, RunModel
 from resonate_notebook.text import (
     TEXT_ROWS_MAX,
@@ -352,9 +352,10 @@ def select(model: RunModel, now_s: float, state: str, sort: str) -> list[Node]:
     """The calls of some state (a state, or a word of `FILTERS`; "" is all), in the order asked for (`SORTS`)."""
     wanted = FILTERS.get(state, frozenset({state}) if state else frozenset(STATES))
     nodes = [node for node in model.nodes if node.state in wanted]
+    made = {child.index: place.index for node in model.nodes for child, place in zip(in_call_order(node), node.children, strict=True)}
     keys = {
         "time": lambda node: -(node.took_s(now_s) or 0.0), "state": lambda node: RANK[node.state], "attempts": lambda node: -node.attempt,
-        "name": lambda node: node.name, "call": lambda node: node.index,
+        "name": lambda node: node.name, "call": lambda node: made.get(node.index, 0),
     }  # fmt: skip
     return sorted(nodes, key=keys[sort])
 

@@ -11,7 +11,6 @@ import inspect
 import os
 import re
 import threading
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -19,14 +18,16 @@ from typing import Any, Final
 from resonate.coroutine import plain_function
 from resonate.errors import ResonateStoreError
 from resonate.models.durable_promise import DurablePromise
+from resonate.options import is_composed
+from resonate.stores.sqlite import SqliteStore
 from resonate_notebook import actions, checks, exports
 from resonate_notebook.arguments import Mistake, check_call, short_repr, signature_text, suggest
-from resonate_notebook.live import LOG, Followed
+from resonate_notebook.live import LOG
 from resonate_notebook.model import SETTLED, hidden
-from resonate_notebook.places import DEV_PORT, Place, told
+from resonate_notebook.places import DEV_PORT, FOUND_LIMIT_S, Place, told
 from resonate_notebook.runs import Run
 from resonate_notebook.session import OUTPUTS, RENDERS, STOP_LIMIT_S, Session, current
-from resonate_notebook.text import call_text, duration, moment
+from resonate_notebook.text import terminal_width
 
 CONTEXT_NAMES: Final = ("ctx", "context")
 WAITS: Final = ("end", "waiting")
@@ -34,9 +35,11 @@ CHOICES: Final = {"render": RENDERS, "output": OUTPUTS}
 NEW_IDS_MAX: Final = 10_000
 DURABILITIES: Final = ("full", "fast")
 LISTED_IDS_MAX: Final = 6
+PRUNED_NAMED_MAX: Final = 20
 CANCEL_LIMIT_S: Final = 0.5
 """What `stop --cancel` spends on cancelling, so that it is over in two seconds."""
 UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+ARGUMENT_PATH: Final = re.compile(r"\$\.(?:kwargs\.(\w+)|args\[(\d+)\])")
 WHERES: Final = ("local", "remote", "dev")
 
 
@@ -81,17 +84,28 @@ def connect(
     """
     place = _place_of(where, db, durability, url, group, protocol, port)
     session = current(even_stopped=True)
-    if place == session.connected_to and not session.stopped:
+    if place == session.connected_to and not session.stopped and _is_there(session):
         return status()
     is_new = place.kind == "file" and place.path is not None and not place.path.exists()
+    before = session.connected_to
     try:
-        ended = session.connect(place)
+        left = session.connect(place)
     except (ResonateStoreError, OSError, ImportError, ValueError) as error:
         raise _not_connected(session, place, error) from error
     lines = [str(_status(session, is_new=True)).replace("(durable", "(new, durable" if is_new else "(durable")]
-    if ended:
-        lines.append(f"What was in memory has ended: {_listed(ended)}.")
+    if left:
+        ended = f"What was in memory has ended: {listed(left)}"
+        lines.append(f"{ended if before.kind == 'memory' else _fate(before, left, is_served_here=False)}.")
     return Told("\n".join([*lines, *(_unfinished_text(session) if place.kind == "file" else ())]))
+
+
+def _is_there(session: Session) -> bool:
+    """Whether what this kernel is connected to still answers: a server that somebody else has started may have ended."""
+    try:
+        session.client.reach(FOUND_LIMIT_S)
+    except ResonateStoreError:
+        return session.server is not None
+    return True
 
 
 def _place_of(where: str, db: str | None, durability: str, url: str, group: str, protocol: str | None, port: int) -> Place:
@@ -137,8 +151,8 @@ def stop(*, cancel: bool = False) -> Told:
     parts = ["stopped"]
     if going and cancel:
         going, cancelled = _cancelled(session, going)
-        parts += [f"{_listed(cancelled)} cancelled"] if cancelled else []
-        parts += [f"{_listed(going)} not cancelled, for want of an answer"] if going else []
+        parts += [f"{listed(cancelled)} cancelled"] if cancelled else []
+        parts += [f"{listed(going)} not cancelled, for want of an answer"] if going else []
     if going:
         parts.append(_fate(session.connected_to, going, is_served_here=session.server is not None))
     session.stop(STOP_LIMIT_S)
@@ -147,7 +161,7 @@ def stop(*, cancel: bool = False) -> Told:
 
 def _fate(place: Place, going: list[str], *, is_served_here: bool) -> str:
     """What becomes of runs that are not over when this kernel's client, and the server that it has started, stop."""
-    runs, one = _listed(going), len(going) == 1
+    runs, one = listed(going), len(going) == 1
     if place.path is not None and (place.kind == "file" or is_served_here):
         return f"{runs} wait{'s' * one} in {place.path.name}"
     if place.kind == "memory" or is_served_here:
@@ -186,12 +200,13 @@ def _unfinished_text(session: Session) -> list[str]:
             by_name.setdefault(name, []).append(run_id)
     if not by_name:
         return []
-    waits = ", ".join(f"{_listed(ids)} wait{'s' * (len(ids) == 1)} for `{name}`" for name, ids in by_name.items())
+    waits = ", ".join(f"{listed(ids)} wait{'s' * (len(ids) == 1)} for `{name}`" for name, ids in by_name.items())
     return [f"{len(unfinished)} run{'s' * (len(unfinished) != 1)} unfinished: {waits}", "Register those functions and the runs go on."]
 
 
-def _listed(ids: list[str]) -> str:
-    shown = ids if len(ids) <= LISTED_IDS_MAX else [*ids[: LISTED_IDS_MAX - 1], f"{len(ids) - LISTED_IDS_MAX + 1} more"]
+def listed(ids: list[str], most: int = LISTED_IDS_MAX) -> str:
+    """`a, b and 7 more`: the first ids of many, and how many there are beside."""
+    shown = ids if len(ids) <= most else [*ids[: most - 1], f"{len(ids) - most + 1:,} more"]
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
@@ -209,21 +224,32 @@ def _status(session: Session, *, is_new: bool = False) -> Told:
     functions = len({name for name, _, _ in session.client.registry.functions()})
     runs = list(session.follower.runs.values())
     open_runs = [followed for followed in runs if not followed.model.settled]
+    ended = _ended_in_file(session) or len(runs) - len(open_runs)
     waiting = [node.id for followed in open_runs for node in list(followed.model.nodes) if node.state == "waiting"]
     where = told(session.connected_to, session.client, session.server, stable=session.settings.stable)
     parts = [f"resonate · {where} · {functions} function{'s' * (functions != 1)}"]
-    if runs:
+    if runs or ended:
         calls = f", {len(waiting)} wait{'s' * (len(waiting) == 1)} for you ({', '.join(waiting[:3])})" if waiting else ""
         going = f"{len(open_runs)} run{'s' * (len(open_runs) != 1)} going on{calls}"
-        missing = {} if is_new else _missing(session)
+        missing = {} if is_new else missing_functions(session)
         lost = f", {len(missing)} wait{'s' * (len(missing) == 1)} for `{'`, `'.join(dict.fromkeys(missing.values()))}`" if missing else ""
-        parts.append(f"{going}{lost}, {len(runs) - len(open_runs)} finished")
+        parts.append(f"{going}{lost}, {ended:,} finished{' here' * (session.connected_to.kind in {'remote', 'dev'})}")
     size = session.client.size()
     if size is not None and not session.settings.stable:
         parts.append(actions.size_text(size))
+    if session.client.trouble:
+        parts.append("it does not answer just now: `%resonate doctor` looks closer")
     if session.follower.trouble:
         parts.append(f"the picture met an error ({session.follower.trouble}); the log of `resonate_notebook` has it")
     return Told(" · ".join(parts))
+
+
+def _ended_in_file(session: Session) -> int:
+    store = session.client._shared.store
+    try:
+        return store.ended(0)[1] if isinstance(store, SqliteStore) else 0
+    except ResonateStoreError:  # which is told by whoever needs the file
+        return 0
 
 
 def config(**settings: Any) -> Told:
@@ -272,7 +298,7 @@ def register(*functions: Callable[..., Any], name: str | None = None, version: i
     """Make functions durable, so that runs can be started from them.
 
     Registering again replaces. A durable function takes the context first. In a cell, `%%resonate register` registers each function
-    that the cell defines with `ctx` first; a run that is going on keeps the code of the calls it has begun.
+    that the cell defines with `ctx` first; a run that is going on keeps the code of the calls it has begun. `%resonate?` has an example.
 
         %resonate register pipeline
         %resonate register pipeline --name nightly --version 2
@@ -292,8 +318,9 @@ def register_named(functions: list[tuple[str, Callable[..., Any]]], name: str | 
     for own_name, given in functions:
         function = plain_function(given)
         if not inspect.isfunction(function):
-            what = f"{short_repr(given, 60)} is a {type(given).__name__}"
-            raise Mistake(f"{what}. Only plain functions can be registered.", "function")
+            what = getattr(given, "__name__", type(given).__name__)
+            how = f" Wrap it in a `def`: `def {name or 'call'}(ctx, ...): return {what}(...)`." * hasattr(given, "__call__")  # noqa: B004
+            raise Mistake(f"`{what}` is no plain function, and only those can be registered.{how}", "function")
         if own_name == "<lambda>" and not name:
             raise Mistake("A lambda needs a name: add `--name`.", "function")
         first = [(each.name, each.annotation) for each in inspect.signature(function).parameters.values()][:1]
@@ -314,7 +341,7 @@ def _replace(session: Session, functions: list[tuple[str, Callable[..., Any]]], 
     new: list[str] = []
     changed: list[str] = []
     unchanged: list[str] = []
-    replaced: set[str] = set()
+    replaced: dict[str, Callable[..., Any]] = {}
     for name, function in functions:
         shown = name if version == 1 else f"{name} v{version}"
         before = registry.replace(function, name=name, version=version)
@@ -322,7 +349,7 @@ def _replace(session: Session, functions: list[tuple[str, Callable[..., Any]]], 
             new.append(shown)
         elif (difference := what_changed(before, function)) is not None:
             changed.append(f"{shown} ({difference})")
-            replaced.add(name)
+            replaced[name] = before
         else:
             unchanged.append(shown)
     told = [f"{verb} {', '.join(names)}" for verb, names in (("registered", new), ("replaced", changed)) if names]
@@ -331,26 +358,36 @@ def _replace(session: Session, functions: list[tuple[str, Callable[..., Any]]], 
     return "\n".join([" · ".join(told), *_keep_their_code(session, replaced)])
 
 
-def _keep_their_code(session: Session, replaced: set[str]) -> list[str]:
-    """A call that has begun keeps its code; a call that a run makes later finds the new function. Both are said, by run."""
+def _keep_their_code(session: Session, replaced: dict[str, Callable[..., Any]]) -> list[str]:
+    """A call that has begun keeps its code, in further attempts too; a call that a run makes later finds the new function.
+
+    `replaced` has the functions that were there before. What is told, run by run, is the longest lasting of it.
+    """
     if not replaced:
         return []
     session.follower.pump()
     keep: list[str] = []
     later: list[str] = []
+    failing: list[tuple[str, str]] = []
     with session.follower.lock:
         for run_id, followed in session.follower.runs.items():
             nodes = [node for node in followed.model.nodes if node.name in replaced and not node.halted]
             if followed.model.settled or not nodes:
                 continue
-            (keep if any(node.state not in SETTLED for node in nodes) else later).append(run_id)
+            begun = [node for node in nodes if node.state not in SETTLED]
+            if any(node.parent is None or is_composed(replaced[node.name]) for node in begun):
+                keep.append(run_id)
+            if any(node.parent is not None for node in nodes):
+                later.append(run_id)
+            failing += [(node.id, run_id) for node in begun if node.state == "retrying"][-1:]
     lines: list[str] = []
     if keep:
         one = len(keep) == 1
         subject = "1 run going on keeps the code it" if one else f"{len(keep)} runs going on keep the code they"
-        lines.append(f"{subject} started with: {', '.join(keep)}")
+        lines.append(f"{subject} started with: {listed(keep)}")
     if later:
-        lines.append(f"Later calls in {', '.join(later)} take the new code.")
+        lines.append(f"Later calls in {listed(later)} take the new code.")
+    lines += [actions.old_code(call, run_id) for call, run_id in failing[:LISTED_IDS_MAX]]
     return lines
 
 
@@ -425,8 +462,8 @@ def launch(
         _same_call(session, existing, name, raw, bound)
     try:
         handle = client.options(version=found).begin_run(run_id, name, *args, **kwargs)
-    except TypeError as error:  # An argument that cannot be stored; the text names the path to it.
-        raise Mistake(f"{error}", "arguments") from error
+    except TypeError as error:
+        raise not_storable(error) from error
     if existing is None:
         session.note_launch(run_id, raw.__code__)
         return Run(session, run_id, handle), ""
@@ -453,10 +490,28 @@ def ask(id: str, function: str, args: list[Any], kwargs: dict[str, Any], *, targ
         raise Mistake("A run needs an id, for example `demo.1`.", "id")
     try:
         handle = session.client.options(target=target, version=version).begin_rpc(id, function, *args, **kwargs)
-    except TypeError as error:  # An argument that cannot be stored; the text names the path to it.
-        raise Mistake(f"{error}", "arguments") from error
+    except TypeError as error:
+        raise not_storable(error) from error
     session.follower.follow(id)
     return Run(session, id, handle)
+
+
+def sent_to(function: str, target: str | None) -> str:
+    """What to say of a run (`{}`) that some worker is asked to do."""
+    session = current()
+    group = f"group {target or session.connected_to.group}"
+    known = any(name == function for name, _, _ in session.client.registry.functions())
+    return f"{{}} was sent to {group}{'' if known else f'; `{function}` is not registered here, so a worker of that group must know it'}."
+
+
+def not_storable(error: TypeError) -> Mistake:
+    """The mistake for an argument that cannot be stored. The SDK names the path to it: `$.kwargs.days`, `$.args[0].rows`."""
+    found = ARGUMENT_PATH.match(str(error))
+    if found is None:
+        return Mistake(f"{error}", "arguments")
+    name, rest = found[1] or found[2], str(error)[found.end() :]
+    shown = f"`{name}{rest.partition(' ')[0]}`" if found[1] else f"Argument {int(name) + 1}{rest.partition(' ')[0]}"
+    return Mistake(f"{shown} {rest.partition(' ')[2].replace('Return JSON-like', 'Give JSON-like')}", f"argument:{name}")
 
 
 def unknown_function(session: Session, function: str | Callable[..., Any], version: int) -> Mistake:
@@ -517,6 +572,9 @@ def _existing_text(session: Session, promise: DurablePromise, since: str) -> str
     when = actions.ago(session.follower, promise.completed_on)
     told, _ = actions.value_text(session.follower, promise, actions.VALUE_LIMIT)
     outcome = f"{actions.ANSWERS[promise.state]}{f', {told}' if told else ''}"
+    if not promise.resolved:
+        retry = f" `%resonate retry {promise.id}` takes over what was done and runs the rest;"
+        new = f"{retry} `--new` starts {_free_id(session, promise.id)} from the beginning."
     return f"{promise.id} finished{when}: {outcome}. Nothing was run again.{since}{new}"
 
 
@@ -538,45 +596,12 @@ def attach(id: str) -> Run:
     return Run(session, id, session.client.get(id))
 
 
-def ps() -> Told:
-    """List the runs: state, age, how far each is, what waits for you.
-
-    %resonate ps
-    """
-    session = current()
-    session.follower.pump()
-    missing = _missing(session)
-    with session.follower.lock:
-        rows = [_row(session, run_id, followed, missing) for run_id, followed in session.follower.runs.items() if followed.model.root]
-    return Told(columns(rows)) if rows else Told("No run has been started here. `%resonate run demo.1 FUNCTION` starts one.")
-
-
-def _missing(session: Session) -> dict[str, str]:
+def missing_functions(session: Session) -> dict[str, str]:
     """Runs in a file that wait for their function, which nobody has registered here: the function's name, by run."""
     known = {name for name, _, _ in session.client.registry.functions()}
     with session.follower.lock:
         roots = [followed.model.root for followed in session.follower.runs.values() if session.connected_to.kind == "file"]
     return {root.id: root.name for root in roots if root is not None and root.state == "pending" and root.name not in known}
-
-
-def _row(session: Session, run_id: str, followed: Followed, missing: dict[str, str]) -> list[str]:
-    model, root = followed.model, followed.model.root
-    assert root is not None
-    age = ""
-    if not session.settings.stable:
-        since = duration(max(0.0, time.time() - (root.ended_at or root.created_at)))
-        age = f"{since} ago" if root.ended_at else since
-    what = actions.counts_text(followed)
-    failed = actions.failed_step(followed) if root.state in {"rejected", "timedout"} else None
-    if failed is not None:
-        what = failed.error or actions.word_of(failed.state)
-        what += f" ({failed.id} {call_text(failed, 40)})" if failed is not root else ""
-    elif model.state == "sleeping" and not session.settings.stable:
-        due = min((node.due_at for node in model.nodes if node.state == "sleeping" and node.due_at is not None), default=None)
-        what = f"until {moment(due)} · {what}" if due is not None else what
-    elif run_id in missing:
-        what = f"waits for `{missing[run_id]}` to be registered"
-    return [run_id, root.name, actions.word_of(model.state), age, what] if age else [run_id, root.name, actions.word_of(model.state), what]
 
 
 def tree(id: str) -> Told:
@@ -586,7 +611,7 @@ def tree(id: str) -> Told:
     """
     session = current()
     followed = actions.followed_run(session.follower, id, "`%resonate tree {}` shows the run.")
-    return Told(session.follower.text(followed))
+    return Told(session.follower.text(followed, terminal_width()))
 
 
 def wait(id: str, timeout: float | None = None, until: str = "end", *, logs: bool = False) -> Any:
@@ -673,29 +698,35 @@ def retry(id: str, new_id: str | None = None, from_step: str | None = None) -> R
         handle = actions.retry(session.follower, id, new_id, from_step)
     except ResonateStoreError as error:
         about = "option:--from" if from_step is not None and from_step in error.mesg else "option:--id" if new_id else "id"
-        raise Mistake(f"{error.mesg[:1].upper()}{error.mesg[1:]}.", about) from error
+        raise Mistake(actions.sentence(error.mesg, id), about) from error
     except ValueError as error:
-        raise Mistake(f"{str(error)[:1].upper()}{str(error)[1:]}.", "id") from error
+        raise Mistake(actions.sentence(str(error), id), "id") from error
     return Run(session, handle.id, handle)
 
 
-def prune(older_than: str | float) -> Told:
+def prune(older_than: str | float, *, dry_run: bool = False) -> Told:
     """Delete runs that have been over for a while, with all of their promises.
 
-    The age is a number with a unit: `90s`, `12h`, `30d`; a plain number counts days.
+    The age is a number with a unit: `90s`, `12h`, `30d`; a plain number counts days. `--dry-run` deletes nothing, and says what it would.
 
+        %resonate prune 30d --dry-run
         %resonate prune 30d
     """
     text = str(older_than).strip()
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", text)
     if match is None:
         raise Mistake(f"`{text}` is no age. Write `90s`, `12h` or `30d`.", "age")
-    pruned = current().client.prune(float(match[1]) * UNITS_S[match[2] or "d"])
+    session = current()
+    pruned = session.client.prune(float(match[1]) * UNITS_S[match[2] or "d"], dry_run=dry_run)
     if not pruned:
         return Told("Nothing to delete: no run has been over for that long.")
-    size = current().client.size()
-    shown = "" if size is None or current().settings.stable else f" · {actions.size_text(size)}"
-    return Told(f"deleted {_listed(pruned)}{shown}")
+    told = listed(pruned, PRUNED_NAMED_MAX)
+    if dry_run:
+        return Told(f"would delete {len(pruned):,} run{'s' * (len(pruned) != 1)}: {told} · `%resonate prune {text}` does it")
+    session.follower.forget(pruned)
+    size = session.client.size()
+    shown = "" if size is None or session.settings.stable else f" · {actions.size_text(size)}"
+    return Told(f"deleted {told}{shown}")
 
 
 def cancel(id: str) -> Told:

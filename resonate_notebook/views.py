@@ -10,8 +10,9 @@ from resonate_notebook import actions, promises
 from resonate_notebook.arguments import Mistake, suggest
 from resonate_notebook.live import Followed
 from resonate_notebook.model import STATES
-from resonate_notebook.runs import Detached, Run, terminal_width
+from resonate_notebook.runs import Detached, Run
 from resonate_notebook.session import Session, current, unwatch, watching
+from resonate_notebook.text import terminal_width
 from resonate_notebook.text_views import FILTERS, SORTS, TABLE_ROWS_MAX, render_table, render_timeline
 from resonate_notebook.verbs import Told
 

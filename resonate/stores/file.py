@@ -552,6 +552,15 @@ class PromiseFile:
         rows = self._connection.execute("SELECT * FROM promises WHERE origin = id AND state <> 'PENDING'")
         return [record.id for record in map(promise_of, rows) if (record.completed_on or 0) < time]
 
+    def ended(self, limit: int) -> tuple[list[PromiseRecord], int]:
+        """The newest outermost runs that are over, at most `limit`, and how many there are. Promises of no run are none."""
+        over = "state <> 'PENDING' AND substr(body, -2) = ']]'"  # a body ends in the promise's place in a run
+        rows = self._reader.execute(f"SELECT * FROM promises WHERE origin = id AND {over} ORDER BY number DESC LIMIT ?", (limit,))  # noqa: S608
+        found = [promise_of(row) for row in rows]
+        roots = "(SELECT DISTINCT origin FROM promises)"  # from an index: the steps are not read
+        count = f"SELECT count(*) FROM {roots} AS roots JOIN promises ON promises.id = roots.origin WHERE {over}"  # noqa: S608
+        return found, self._reader.execute(count).fetchone()[0]
+
     def forget(self, origin: str) -> None:
         """Keep nothing any more, within a turn, of a call graph."""
         for statement in FORGET:

@@ -4,7 +4,7 @@ An operation is a small generator of requests (`wire.client`); here they are sen
 server cannot be reached, everything waits on one `Line`, and one request at a time tries it: what was asked for goes on within a moment
 of its coming back, and a thousand waiting runs do not storm it.
 
-Who sends: a caller (`call`) does it itself, and is told after `FOREGROUND_LIMIT_S` that nobody answers; what was posted is sent by the
+Who sends: a caller (`call`) does it itself, and is told after a while (`patience_s`) that nobody answers; what was posted is sent by the
 worker that has nothing else to do (`flush`), so a sequence of steps stays on one thread, or else by the threads of this store. None of them
 runs user code.
 
@@ -136,6 +136,8 @@ class RemoteStore:
         self._message_connections = Connections(
             address_from("MESSAGE_SOURCE", host, self._message_port, "8002", over=True), credentials, timeout_s
         )
+        self.patience_s = FOREGROUND_LIMIT_S
+        """How long a caller waits for a server that cannot be reached."""
         self._encoder = encoder
         self._token = credentials if isinstance(credentials, str) else None
         self._protocol: ServerProtocol | None = self._client(protocol) if protocol is not None else None
@@ -217,14 +219,14 @@ class RemoteStore:
             answers: list[Any] = []
             for operation in operations:  # who has waited for the server in vain does not wait once more
                 is_away = bool(answers) and isinstance(answers[-1], StoreUnavailable)
-                answers.append(self._call(operation, 0.0 if is_away else FOREGROUND_LIMIT_S))
+                answers.append(self._call(operation, 0.0 if is_away else self.patience_s))
             return answers
         answers = [_NONE] * len(operations)
         told: SimpleQueue[tuple[int, Any]] = SimpleQueue()
         for place, operation in enumerate(operations):
             job = self._job(operation, partial(_put, told, place))
             self._threads.put(partial(self._advance, job, None, _FOR_EVER))
-        deadline = time.monotonic() + FOREGROUND_LIMIT_S
+        deadline = time.monotonic() + self.patience_s
         missing = len(operations)
         while missing and not self._line.is_stopped and (left_s := deadline - time.monotonic()) > 0:
             try:

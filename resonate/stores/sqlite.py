@@ -129,6 +129,14 @@ class SqliteStore(LocalStore):
         """Bytes on the disk."""
         return self._file.size()
 
+    def ended(self, limit: int) -> tuple[list[PromiseRecord], int]:
+        """The newest outermost runs that are over, at most `limit`, and how many there are."""
+        with self._lock:
+            try:
+                return self._file.ended(limit)
+            except FAILURES as error:
+                raise self._file.trouble(error) from error
+
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Write a consistent copy of what is committed to a new file. FileExistsError when there is one."""
         self._file.backup(Path(path))

@@ -161,6 +161,7 @@ def test_a_run_that_goes_on_is_named_when_its_code_is_replaced(cell):
     told = cell.good("%%resonate register\ndef holding(ctx):\n    return 1\ndef clean(ctx, day):\n    return -day")
     assert told == (
         "replaced holding (body changed), clean (body changed)\n1 run going on keeps the code it started with: demo.1\n"
+        "Later calls in demo.1 take the new code.\n"
     )
     assert cell.good("%%resonate register\ndef clean(ctx, day):\n    return 5").endswith("Later calls in demo.1 take the new code.\n")
     cell.good("gate.set()")
@@ -323,7 +324,7 @@ def test_a_run_keeps_its_code_when_autoreload_changes_it_and_its_id_says_so(cell
         ("connect locl", "locl", "There is no `locl` to connect to. Did you mean `local`? Known: local, remote, dev."),
         ("config rendr=svg", "rendr", "There is no setting `rendr`. Did you mean `render`? Known: render, output, stable."),
         ("config render=swg", "swg", "`render` is one of auto, widget, html, svg, text, off. Did you mean `svg`?"),
-        ("register gate", "gate", "is a Event. Only plain functions can be registered."),
+        ("register gate", "gate", "`Event` is no plain function, and only those can be registered."),
     ],
 )
 def test_a_mistake_is_pointed_at_and_nothing_has_happened(cell, line, carets, told):

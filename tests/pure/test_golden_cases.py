@@ -108,7 +108,7 @@ def run_case(name: str, story: Story, batches: int) -> dict[str, Any]:
     assert top is not None
     nodes = [
         [node.id, node.index, -1 if node.parent is None else node.parent.index, node.name, node.state, node.error, node.caught,
-         model.relative_ms(node.began_at), model.relative_ms(node.ended_at), node.attempt or None,
+         model.relative_ms(node.begun_at), model.relative_ms(node.ended_at), node.attempt or None,
          [caller.index for caller in node.shared_by]]
         for node in model.nodes
     ]  # fmt: skip
