@@ -318,12 +318,12 @@ def test_what_a_stranger_sends_does_no_harm(page):
 
 def test_a_wait_in_a_page_says_once_that_the_run_waits_for_its_person(page):
     """And that stop frees the kernel for the form. Not where the wait is until then anyway."""
-    page.run("run = %resonate run live.61 ask")
-    page.run("%resonate wait live.61 --until waiting")
+    page.run("run = %resonate run live.w ask")
+    page.run("%resonate wait live.w --until waiting")
     assert "Stop frees the kernel" not in page.text()
-    for wait in ("%resonate wait live.61", "run.result()"):
+    for wait in ("%resonate wait live.w", "run.result()"):
         request = page.start(wait)
-        page.until(lambda m: "live.61 waits for you: live.61.1. Stop frees the kernel" in str(m["content"].get("text")))
+        page.until(lambda m: "live.w waits for you: live.w.1. Stop frees the kernel" in str(m["content"].get("text")))
         time.sleep(0.5)  # in which nothing further is said
         page.manager.interrupt_kernel()
         page.ended(request)
