@@ -135,7 +135,7 @@ class Run:
         deadline = None if timeout is None else time.monotonic() + timeout
         stopped_at: float | None = None
         second_s = SECOND_STOP_S if self._session.shell is not None else 0.0  # a script has a next line, not a next cell
-        asked, told = 0, set[str]()
+        asked, looked_at, told = 0, 0, set[str]()
         followed = needy or (self._session.follower.runs.get(self.id) if self._session.mode() == "widget" else None)
         while not self._handle.done():
             now = time.monotonic()
@@ -145,7 +145,8 @@ class Run:
                 if asked and asked == before:  # What is asked at once is told at once: no question has come since the last slice.
                     if needy is not None:
                         return
-                    if followed.widgets:
+                    if followed.widgets and looked_at != len(followed.model.nodes):  # a new question is a new call
+                        looked_at = len(followed.model.nodes)
                         self._tell_questions(followed, told)
             if stopped_at is not None and now - stopped_at >= second_s:
                 raise Detached(f"Detached from {self.id}.")
