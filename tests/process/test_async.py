@@ -109,7 +109,7 @@ def test_it_waits_without_a_thread(client: Resonate) -> None:
         return await (await ctx.promise(id=gate))
 
     handles = [waits.begin_run(f"waits-{number}", f"gate-{number}") for number in range(100)]
-    when(lambda: client.promises.get("gate-99").pending)
+    when(lambda: all(client.promises.get(f"gate-{number}").pending for number in range(100)))
     assert client.begin_run("other", "value", 7).result(SOON) == 7
     for number in range(100):
         client.promises.resolve(f"gate-{number}", data=f"{number}")

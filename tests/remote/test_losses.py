@@ -86,11 +86,13 @@ def test_a_frozen_worker_does_no_harm(client: Made, url: str, protocol: str, fre
         holder = int(next(line for line in lines(ledger) if "waiting" in line).split()[0])
         frozen, other = (first, second) if first.pid == holder else (second, first)
         frozen.signal(signal.SIGSTOP)
-        (way if frozen is first else other_way).cut_streams()  # else the server might send the work to it once more, and wait a minute
+        its_way = way if frozen is first else other_way
+        its_way.down()  # with streams that it was about to open: the server might send the work there once more, and wait a minute
         gate.touch()
         try:
             assert handle.result(SOON_S) == ["first", "waited", "last"]  # type: ignore[attr-defined] # a handle
         finally:
+            its_way.up()
             frozen.signal(signal.SIGCONT)
         when(lambda: any(line.startswith(f"{holder} ") and line.endswith("waited") for line in lines(ledger)))
         other.kill()
