@@ -120,12 +120,12 @@ def a_run_that_times_out(resonate):
 
     @resonate.register
     def slow(ctx):
-        time.sleep(0.4)
+        time.sleep(0.8)
         ended.append(1)
 
-    late = resonate.options(timeout=0.1)
+    late = resonate.options(timeout=0.4)
     found = [attempt(late.run, "a", slow), attempt(late.run, "a", slow)]
-    time.sleep(0.4)
+    time.sleep(0.8)
     return [*found, len(ended)]
 
 
