@@ -4,15 +4,13 @@
     make test TEST="-k cancel"     what pytest selects of it
     make check                     the linter and the type checker only
 
-Everything runs even when something before it failed, most of it in three lanes at once; tests that failed run once more, alone. pytest
-writes JUnit files to build/test, from which the last lines are made. The kernel tests run again on an older line of ipykernel, and with
-ALL_KERNELS=1 on two, each in an environment of its own.
+Everything runs even when something before it failed, most of it in two lanes at once. pytest writes JUnit files to build/test, from which
+the last lines are made. The kernel tests run again on older lines of ipykernel, each in an environment of its own.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -32,8 +30,6 @@ ALWAYS_RUN = 1 if not os.environ.get("ALL_KERNELS") else len(OTHER_KERNELS)
 """How many of them: with ALL_KERNELS=1 all, which is for releases."""
 TEST_TIMEOUT_S = 120
 PART_TIMEOUT_S = 1500
-TESTS_FAILED = 1
-"""pytest's exit code for that."""
 
 
 FIRST_LANE = ("chaos", "contract", "laws", "linear", "parity", "pure", "security", "sim")
@@ -47,21 +43,13 @@ class Summary:
     counts: Counter[str] = field(default_factory=Counter)
     skipped: Counter[tuple[str, str]] = field(default_factory=Counter)
     failed_parts: list[str] = field(default_factory=list)
-    failed: Counter[str] = field(default_factory=Counter)
-    """Tests that failed, by part."""
-    to_repeat: list[tuple[str, list[str]]] = field(default_factory=list)
-    """Parts with such tests, and their commands."""
-    repeated: list[str] = field(default_factory=list)
     not_run: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
     """Held while a part is told, so that no two are told at once."""
 
 
-def run_part(summary: Summary, title: str, command: list[str], accepted: tuple[int, ...] = (0,)) -> int | str:
-    """Run one program and tell what it said when it has ended; an exit code that is not accepted, or no end within the limit, fails it.
-
-    Answers the exit code.
-    """
+def run_part(summary: Summary, title: str, command: list[str], accepted: tuple[int, ...] = (0,)) -> None:
+    """Run one program and tell what it said when it has ended; an exit code that is not accepted, or no end within the limit, fails it."""
     began_s = time.monotonic()
     try:
         done = subprocess.run(command, cwd=ROOT, check=False, timeout=PART_TIMEOUT_S, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -74,17 +62,13 @@ def run_part(summary: Summary, title: str, command: list[str], accepted: tuple[i
         print(f"== {title}: {'ok' if code in accepted else f'failed ({code})'}, {time.monotonic() - began_s:.0f} s", flush=True)
         if code not in accepted:
             summary.failed_parts.append(title)
-    return code
 
 
 def run_pytest(summary: Summary, title: str, python: str, arguments: list[str], extra: list[str]) -> None:
     """Run pytest and add its JUnit file to the summary."""
     report = REPORTS / f"{title.replace(' ', '-')}.xml"
-    command = [python, "-m", "pytest", "-q", f"--timeout={TEST_TIMEOUT_S}", "-o", f"cache_dir={REPORTS / 'cache' / report.stem}"]
-    command += [*arguments, *extra]
-    # A selection may leave a part without tests.
-    if run_part(summary, title, [*command, f"--junitxml={report}"], accepted=(0, 5) if extra else (0,)) == TESTS_FAILED:
-        summary.to_repeat.append((title, command))
+    command = [python, "-m", "pytest", "-q", f"--timeout={TEST_TIMEOUT_S}", f"--junitxml={report}", *arguments, *extra]
+    run_part(summary, title, command, accepted=(0, 5) if extra else (0,))  # a selection may leave a part without tests
     if not report.exists():
         return
     with summary.lock:
@@ -99,7 +83,6 @@ def count(summary: Summary, title: str, case: ET.Element) -> None:
         summary.counts["passed"] += 1
     elif outcome.tag != "skipped":
         summary.counts["failed"] += 1
-        summary.failed[title] += 1
     elif outcome.get("type") == "pytest.xfail":
         summary.counts["passed"] += 1
     else:
@@ -110,56 +93,36 @@ def count(summary: Summary, title: str, case: ET.Element) -> None:
         summary.skipped[title, reason.splitlines()[0]] += 1
 
 
-def run_again(summary: Summary) -> None:
-    """What failed once more, with the machine to itself: three lanes are much for a test that holds a program to a time.
-
-    A test that passes now is counted as passed and told by name above; whoever sees it often should look into it.
-    """
-    for title, command in summary.to_repeat:
-        # A notebook's cells rest on those before them.
-        only_failed = [] if "--nbval" in command else ["--last-failed", "--last-failed-no-failures=none"]
-        if run_part(summary, f"{title}, again alone", [*command, *only_failed]) == 0:
-            summary.failed_parts.remove(title)
-            failed = summary.failed[title]
-            summary.counts["failed"] -= failed
-            summary.counts["passed"] += failed
-            summary.repeated.append(f"{failed} of {title} failed at first and passed again alone")
-
-
 def run_tests(summary: Summary, extra: list[str]) -> None:
-    """All test folders, the kernel tests again on older ipykernels, and the notebooks as tests: in three lanes at once."""
+    """All test folders, the kernel tests again on older ipykernels, and the notebooks as tests: in two lanes at once."""
     REPORTS.mkdir(parents=True, exist_ok=True)
     for report in REPORTS.glob("*.xml"):
         report.unlink()
-    shutil.rmtree(REPORTS / "cache", ignore_errors=True)
     folders = sorted({path.parent.name for path in ROOT.glob("tests/*/test_*.py")})
     first = [f"tests/{name}" for name in folders if name in FIRST_LANE]
     second = [f"tests/{name}" for name in folders if name not in FIRST_LANE and name != "browser"]
 
     def first_lane() -> None:
         run_pytest(summary, "tests of rules", sys.executable, first, extra)
+        # Playwright keeps an event loop running in its thread while its browser is open, so it has a process of its own.
+        run_pytest(summary, "browser tests", sys.executable, ["tests/browser"], extra)
+
+    def second_lane() -> None:
+        run_pytest(summary, "tests of processes", sys.executable, second, extra)
         for lock, tests in OTHER_KERNELS[:ALWAYS_RUN]:
             folder = f".venv-{lock}"
             run_part(summary, f"setting up {folder}", ["tools/setup", lock, folder])
             python = ROOT / folder / "bin" / "python"
             if python.exists():
                 run_pytest(summary, f"kernel tests on {lock}", str(python), [tests], extra)
-
-    def second_lane() -> None:
-        run_pytest(summary, "tests of processes", sys.executable, second, extra)
         # Cells are tests in the order of the page, so the random order of the other tests must not reach them.
         arguments = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=60", "-p", "no:randomly", "notebooks/"]
         run_pytest(summary, "notebooks, strict", sys.executable, arguments, extra)
 
-    def third_lane() -> None:
-        # Playwright keeps an event loop running in its thread while its browser is open, so it has a process of its own.
-        run_pytest(summary, "browser tests", sys.executable, ["tests/browser"], extra)
-
-    print("\n== The tests run in three lanes at once; each part is shown when it has ended.", flush=True)
-    with ThreadPoolExecutor(3) as lanes:
-        for lane in [lanes.submit(first_lane), lanes.submit(second_lane), lanes.submit(third_lane)]:
+    print("\n== The tests run in two lanes at once; each part is shown when it has ended.", flush=True)
+    with ThreadPoolExecutor(2) as lanes:
+        for lane in [lanes.submit(first_lane), lanes.submit(second_lane)]:
             lane.result()
-    run_again(summary)
 
 
 def close(summary: Summary) -> int:
@@ -171,8 +134,6 @@ def close(summary: Summary) -> int:
         print(f"  not run: {line}")
     if not summary.skipped and not summary.not_run:
         print("  nothing was skipped")
-    for line in summary.repeated:
-        print(f"  {line}")
     for title in summary.failed_parts:
         print(f"  failed: {title}")
     counts = summary.counts

@@ -30,16 +30,13 @@ def test_a_program_comes_to_its_end(client: Made, fresh: str, program: str) -> N
 
 
 def test_a_sleep_of_a_second_takes_a_second(client: Made, fresh: str) -> None:
-    """A run that sleeps for 1 s goes on within 1.2 s, in the best of three: the machine may be busy with something else."""
+    """A run that sleeps for 1 s goes on within 1.2 s."""
     ours = client()
     register(ours)
     ours.begin_run(f"{fresh}-warm", "sequence", 1).result(SOON_S)
-    took_s = []
-    while len(took_s) < 3 and min(took_s, default=2.0) >= 1.2:
-        began = time.monotonic()
-        assert ours.begin_run(f"{fresh}-{len(took_s)}", "sleeps", 1).result(SOON_S) == "awake"
-        took_s.append(time.monotonic() - began)
-    assert 1.0 <= min(took_s) < 1.2
+    began = time.monotonic()
+    assert ours.begin_run(fresh, "sleeps", 1).result(SOON_S) == "awake"
+    assert 1.0 <= time.monotonic() - began < 1.2
 
 
 def test_two_clients_call_each_other(client: Made, fresh: str) -> None:
