@@ -5,7 +5,8 @@
     make check                     the linter and the type checker only
 
 Everything runs even when something before it failed, most of it in two lanes at once. pytest writes JUnit files to build/test, from which
-the last lines are made. The kernel tests run again on older lines of ipykernel, each in an environment of its own.
+the last lines are made. The kernel tests run again on an older line of ipykernel,
+and with ALL_KERNELS=1 on two, each in an environment of its own.
 """
 
 from __future__ import annotations
