@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 from resonate.events import Event
 from resonate.limits import EVENT_BUFFER_LIMIT
@@ -24,9 +25,8 @@ class Subscription:
         self.run_id = run_id
         self._close = close
         self._limit = limit
-        self._buffer: deque[Event] = deque()
+        self._buffer: SimpleQueue[Event] = SimpleQueue()  # whose every call is one step: an interrupt can leave no lock of it held
         self._gap = False
-        self._arrived = threading.Event()
 
     @property
     def gap(self) -> bool:
@@ -36,12 +36,12 @@ class Subscription:
 
     def read(self, timeout_s: float = 0.0) -> list[Event]:
         """All facts that have arrived, oldest first; waits at most `timeout_s` seconds for the first one."""
-        if not self._buffer and timeout_s > 0:
-            self._arrived.wait(timeout_s)
-        self._arrived.clear()
-        facts = []
-        while self._buffer:
-            facts.append(self._buffer.popleft())
+        facts: list[Event] = []
+        with suppress(Empty):
+            if timeout_s > 0:
+                facts.append(self._buffer.get(timeout=timeout_s))
+            while True:
+                facts.append(self._buffer.get_nowait())
         return facts
 
     def close(self) -> None:
@@ -51,12 +51,10 @@ class Subscription:
     def _put(self, event: Event) -> None:
         if self.run_id is not None and event.run != self.run_id:
             return
-        if len(self._buffer) >= self._limit:
+        if self._buffer.qsize() >= self._limit:
             self._gap = True
             return
-        self._buffer.append(event)
-        if not self._arrived.is_set():
-            self._arrived.set()
+        self._buffer.put(event)
 
 
 class Observers:

@@ -452,7 +452,7 @@ class Runtime:
                 if brought is None:
                     return
                 message = self._store.message_of(brought, source.anycast)
-            except Exception as error:  # a damaged message, or the source itself: the next one may be sound
+            except (Exception, SystemExit) as error:  # a damaged message, or the source itself: the next one may be sound
                 logger.warning("a message was dropped: %s", error)
                 time.sleep(MESSAGE_SOURCE_PAUSE_S)
                 continue

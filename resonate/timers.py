@@ -26,14 +26,16 @@ class Timers:
         self._name = name
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._number = itertools.count()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        # Entered by its lock alone, which an interrupt cannot leave held: entering a condition is Python code, in which one may arrive.
+        self._changed = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
         self._stopped = False
 
     def after(self, delay_s: float, callback: Callable[[], None]) -> None:
         """Call `callback` in `delay_s` seconds, measured on the monotonic clock."""
         due = time.monotonic() + max(0.0, delay_s)
-        with self._changed:
+        with self._lock:
             if self._stopped:
                 return
             heapq.heappush(self._heap, (due, next(self._number), callback))
@@ -45,7 +47,7 @@ class Timers:
 
     def stop(self, timeout_s: float = 0.0) -> None:
         """Forget what is due and end the thread, waiting at most `timeout_s` for it."""
-        with self._changed:
+        with self._lock:
             self._stopped = True
             self._heap.clear()
             self._changed.notify()
@@ -55,7 +57,7 @@ class Timers:
 
     def _run(self) -> None:
         while True:
-            with self._changed:
+            with self._lock:
                 while not self._stopped and (not self._heap or self._heap[0][0] > time.monotonic()):
                     wait_s = self._heap[0][0] - time.monotonic() if self._heap else TIMER_SLICE_S
                     self._changed.wait(min(max(wait_s, 0.0), TIMER_SLICE_S))
@@ -64,6 +66,6 @@ class Timers:
                 callback = heapq.heappop(self._heap)[2]
             try:
                 callback()
-            except Exception:
+            except (Exception, SystemExit):
                 # A timer serves many runs: one that fails is reported and must not take the others with it.
                 logger.exception("a timer of %s failed", self._name)

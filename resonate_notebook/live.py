@@ -336,7 +336,7 @@ class Follower:
                     for run_id in [run_id for run_id, followed in list(self.runs.items()) if not followed.model.settled]:
                         self.refresh(run_id)
                 pause_s = min(max(FLUSH_INTERVAL_S, self._flush() * MESSAGE_INTERVAL_S), FLUSH_LONGEST_S)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 pause_s = TROUBLE_PAUSE_S
                 self._note(error)
 
@@ -480,7 +480,7 @@ class Follower:
         while (command := self._commands.get()) is not None:
             try:
                 command()
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self._note(error)
 
     def _obey(self, widget: GraphWidget[Followed], message: dict[str, Any]) -> None:

@@ -17,11 +17,11 @@ from __future__ import annotations
 import json
 import logging
 import os
-import threading
 import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -244,26 +244,21 @@ class RemoteStore:
             raise answer
 
     def _call(self, operation: Operation, limit_s: float) -> Any:
-        done = threading.Event()
-        answers: list[Any] = []
-
-        def deliver(answer: Any) -> None:
-            answers.append(answer)
-            done.set()
-
-        job = self._job(operation, deliver)
+        told: SimpleQueue[Any] = SimpleQueue()
+        job = self._job(operation, told.put)
         patience = _Impatience(time.monotonic() + (limit_s if not self._line.is_stopped else 0.0))
         try:
             self._advance(job, None, patience)
         except Impatient:
             return self._line.trouble or StoreUnavailable(f"{self.url} cannot be reached")
-        while not done.wait(WAIT_SLICE_S):
+        while True:
+            with suppress(Empty):
+                return told.get(timeout=WAIT_SLICE_S)
             if self._line.is_stopped:
                 return StoreUnavailable(f"the client was stopped before {self.url} had answered")
             trouble = self._line.trouble
             if trouble is not None and time.monotonic() > (patience.until or 0.0):  # what it takes is sent by others
                 return trouble
-        return answers[0]
 
     def post(self, operation: Operation, deliver: Deliver) -> Any:
         """None; `deliver` gets the answer from whoever carries the operation out, and then `on_answers` is called."""

@@ -31,6 +31,7 @@ class Line:
         self._url = url
         self._policy = policy
         self.lock = threading.Lock()
+        # Entered by its lock alone, which an interrupt cannot leave held: entering a condition is Python code, in which one may arrive.
         self._changed = threading.Condition(self.lock)
         self._pace = Pace(REQUESTS_LIMIT)
         self._waiting = 0
@@ -53,7 +54,7 @@ class Line:
 
     def wait_turn(self, until: float | None) -> bool:
         """Wait for a turn to ask the server. Raises `Impatient` at `until` (by the monotonic clock; None: never), or `Stopped`."""
-        with self._changed:
+        with self.lock:
             turn = None if self._waiting else self._turn(until)
             if turn is not None:
                 return turn
@@ -76,7 +77,7 @@ class Line:
 
     def answered(self, turn: bool) -> None:
         """The server answered: others may go on."""
-        with self._changed:
+        with self.lock:
             is_back = self._pace.answered(turn)
             if is_back:
                 self.outages += 1
@@ -95,7 +96,7 @@ class Line:
             f"{self._url} cannot be asked: {why}. Runs go on as soon as it answers. Is a server started there? "
             "`python -m resonate dev` starts one."
         )
-        with self._changed:
+        with self.lock:
             is_news = self.trouble is None
             self._pace.failed(turn, time.monotonic(), random.random(), pause_s)  # noqa: S311 - nothing secret
             self._failures += 1
@@ -107,7 +108,7 @@ class Line:
     def refused(self, why: str, turn: bool) -> None:
         """The server will not answer like that: it is left alone for a while, and everybody who waits is told."""
         error = StoreUnavailable(f"{self._url} cannot be used: {why}.")
-        with self._changed:
+        with self.lock:
             self._pace.failed(turn, time.monotonic(), 0.0, REFUSED_PAUSE_S)
             self.trouble, self._is_hopeless = error, True
             self._changed.notify_all()
@@ -115,7 +116,7 @@ class Line:
 
     def gave_up(self, turn: bool) -> None:
         """Whoever asked was interrupted before there was an answer."""
-        with self._changed:
+        with self.lock:
             self._pace.gave_up(turn)
             self._changed.notify_all()
 
@@ -136,11 +137,11 @@ class Line:
 
     def stop(self) -> None:
         """Let everybody go who waits."""
-        with self._changed:
+        with self.lock:
             self.is_stopped = True
             self._changed.notify_all()
 
     def go_on(self) -> None:
         """Begin again after a stop."""
-        with self._changed:
+        with self.lock:
             self.is_stopped = False
