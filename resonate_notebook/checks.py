@@ -46,6 +46,8 @@ PACKAGE: Final = "resonate-notebook"
 KERNELS: Final = {  # What is known of versions of ipykernel; the first beginning that fits counts.
     "7.0.": "raises when a thread updates a display, which is how the live graph is drawn",
 }
+DEAF_KERNELS: Final = ("7.1.", "7.2.", "7.3.")
+"""Versions of ipykernel that at times do not read a request (ipython/ipykernel#1529, mended in 7.4)."""
 FRONT_ENDS: Final = {"anywidget": "anywidget", "@jupyter-widgets/jupyterlab-manager": "jupyterlab_widgets"}
 """Extensions of JupyterLab that the live graph needs, and the packages that hold them."""
 
@@ -145,7 +147,11 @@ def _kernel(session: Session) -> Iterator[Finding]:
     elif getattr(shell, "kernel", None) is None:
         yield Finding("kernel", "ok", f"IPython {importlib.metadata.version('ipython')} in a terminal")
     else:
-        yield Finding("kernel", "ok", f"ipykernel {importlib.metadata.version('ipykernel')}")
+        version = importlib.metadata.version("ipykernel")
+        deaf = f"ipykernel {version} at times overlooks what the page asks, until it asks again: a cell or a button then seems to hang."
+        mend = "Run `pip install -U 'ipykernel>=7.4'` where this kernel's Python is, and restart the kernel."
+        is_deaf = version.startswith(DEAF_KERNELS)
+        yield Finding("kernel", "note", deaf, mend) if is_deaf else Finding("kernel", "ok", f"ipykernel {version}")
     trouble = session.follower.trouble
     if trouble:
         mend = "The log of `resonate_notebook` has all of it; runs are not touched."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import queue
 import threading
@@ -170,7 +171,10 @@ class Page:
         pytest.fail(f"not seen in {limit_s} s: {[(each['msg_type'], str(each['content'])[:200]) for each in self.messages[-12:]]}")
 
     def ended(self, request: str, limit_s=10.0) -> None:
+        """Waits for the cell's end, and for the reply to it as front-ends do; ipykernel before 7.4 may overlook what is asked meanwhile."""
         self.until(lambda m: m["parent_header"].get("msg_id") == request and m["content"].get("execution_state") == "idle", limit_s)
+        while self.client.get_shell_msg(timeout=limit_s)["parent_header"].get("msg_id") != request:
+            continue
 
     def run(self, code: str, limit_s=10.0) -> list[dict]:
         self.ended(self.start(code), limit_s)
@@ -464,6 +468,13 @@ def test_svg_and_text_are_live_without_a_widget_and_off_shows_nothing(page):
     page.run("run = %resonate run off pipeline\nrun")
     assert not page.of("display_data") + page.of("execute_result")
     page.run("%resonate config render=auto")
+
+
+def test_the_doctor_knows_the_kernel_and_says_of_one_that_overlooks_requests_what_to_do(page):
+    page.run("%resonate doctor")
+    version = importlib.metadata.version("ipykernel")
+    assert f"ipykernel {version}" in page.text()
+    assert ("pip install -U 'ipykernel>=7.4'" in page.text()) is version.startswith(("7.1.", "7.2.", "7.3."))
 
 
 def test_a_kernel_that_stops_leaves_still_pictures_and_is_gone_soon():
