@@ -4,13 +4,14 @@
     make test TEST="-k cancel"     what pytest selects of it
     make check                     the linter and the type checker only
 
-Everything runs even when something before it failed, most of it in two lanes at once. pytest writes JUnit files to build/test, from which
-the last lines are made. The kernel tests run again on an older line of ipykernel,
-and with ALL_KERNELS=1 on two, each in an environment of its own.
+Everything runs even when something before it failed. Tests that hold a program to a time come first, beside tests that only compute; then
+the rest, more at once. pytest writes JUnit files to build/test, from which the last lines are made. The kernel tests run again on older
+lines of ipykernel, each in an environment of its own.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,14 +29,18 @@ ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / "build" / "test"
 OTHER_KERNELS = (("ipykernel6.31", "tests/kernel"), ("ipykernel7.3", "tests/kernel/test_kernel.py"))
 """Older lines of ipykernel that we support, each with a lock and an environment of its own, and what is run on them beside the newest."""
-ALWAYS_RUN = 1 if not os.environ.get("ALL_KERNELS") else len(OTHER_KERNELS)
-"""How many of them: with ALL_KERNELS=1 all, which is for releases."""
 TEST_TIMEOUT_S = 120
 PART_TIMEOUT_S = 1500
 
 
-FIRST_LANE = ("chaos", "contract", "laws", "linear", "parity", "pure", "security", "sim")
-"""Folders whose tests mostly compute. Those of the others mostly wait for processes or a page, so they go on at the same time."""
+HELD_TO_A_TIME = ("tests/remote", "tests/process/test_lifecycle.py", "tests/process/test_next_steps.py", "tests/server/test_life.py")
+"""Tests that fail where a program is late, so no more runs beside them than the machine has cores for."""
+BESIDE_THEM = ("tests/contract", "tests/linear", "tests/parity", "tests/pure", "tests/security", "tests/sim")
+"""Folders that only compute, for about as long."""
+IN_JUPYTER = tuple(f"tests/browser/test_{name}.py" for name in ("lab", "notebook7", "panel_log", "remote_lab", "saved"))
+"""Browser tests that begin a JupyterLab or a Notebook; the others need a page alone. Each half takes about as long."""
+LATER_LANES = 3
+"""How many of the later parts run at once: they mostly wait for processes and pages."""
 
 
 @dataclass
@@ -95,35 +101,48 @@ def count(summary: Summary, title: str, case: ET.Element) -> None:
 
 
 def run_tests(summary: Summary, extra: list[str]) -> None:
-    """All test folders, the kernel tests again on older ipykernels, and the notebooks as tests: in two lanes at once."""
+    """All test folders, the kernel tests again on older ipykernels, and the notebooks as tests."""
     REPORTS.mkdir(parents=True, exist_ok=True)
     for report in REPORTS.glob("*.xml"):
         report.unlink()
-    folders = sorted({path.parent.name for path in ROOT.glob("tests/*/test_*.py")})
-    first = [f"tests/{name}" for name in folders if name in FIRST_LANE]
-    second = [f"tests/{name}" for name in folders if name not in FIRST_LANE and name != "browser"]
+    here = sys.executable
+    print("\n== Several parts run at once; each is shown when it has ended.", flush=True)
+    run_at_once(
+        2,
+        lambda: run_pytest(summary, "tests that hold to a time", here, [*HELD_TO_A_TIME], extra),
+        lambda: run_pytest(summary, "tests of rules", here, [*BESIDE_THEM], extra),
+    )
+    files = {str(path.relative_to(ROOT)) for path in ROOT.glob("tests/*/test_*.py")}
+    files = {file for file in files if not file.startswith((*HELD_TO_A_TIME, *BESIDE_THEM))}
+    in_page = sorted(file for file in files if file.startswith("tests/browser/") and file not in IN_JUPYTER)
+    others = sorted(file for file in files if not file.startswith("tests/browser/"))
+    # Cells are tests in the order of the page, so the random order of the other tests must not reach them.
+    notebooks = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=60", "-p", "no:randomly", "notebooks/"]
+    # Playwright keeps an event loop running in its thread while its browser is open, so it has processes of its own.
+    run_at_once(
+        LATER_LANES,
+        lambda: run_pytest(summary, "browser tests in Jupyter", here, [*IN_JUPYTER], extra),
+        lambda: run_pytest(summary, "browser tests in a page", here, in_page, extra),
+        lambda: run_pytest(summary, "tests of processes", here, others, extra),
+        *(functools.partial(run_on_kernel, summary, lock, tests, extra) for lock, tests in OTHER_KERNELS),
+        lambda: run_pytest(summary, "notebooks, strict", here, notebooks, extra),
+    )
 
-    def first_lane() -> None:
-        run_pytest(summary, "tests of rules", sys.executable, first, extra)
-        # Playwright keeps an event loop running in its thread while its browser is open, so it has a process of its own.
-        run_pytest(summary, "browser tests", sys.executable, ["tests/browser"], extra)
 
-    def second_lane() -> None:
-        run_pytest(summary, "tests of processes", sys.executable, second, extra)
-        for lock, tests in OTHER_KERNELS[:ALWAYS_RUN]:
-            folder = f".venv-{lock}"
-            run_part(summary, f"setting up {folder}", ["tools/setup", lock, folder])
-            python = ROOT / folder / "bin" / "python"
-            if python.exists():
-                run_pytest(summary, f"kernel tests on {lock}", str(python), [tests], extra)
-        # Cells are tests in the order of the page, so the random order of the other tests must not reach them.
-        arguments = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=60", "-p", "no:randomly", "notebooks/"]
-        run_pytest(summary, "notebooks, strict", sys.executable, arguments, extra)
+def run_at_once(lanes: int, *parts: Callable[[], None]) -> None:
+    """Run parts, so many at a time, each begun as soon as there is room, in this order."""
+    with ThreadPoolExecutor(lanes) as pool:
+        for part in [pool.submit(part) for part in parts]:
+            part.result()
 
-    print("\n== The tests run in two lanes at once; each part is shown when it has ended.", flush=True)
-    with ThreadPoolExecutor(2) as lanes:
-        for lane in [lanes.submit(first_lane), lanes.submit(second_lane)]:
-            lane.result()
+
+def run_on_kernel(summary: Summary, lock: str, tests: str, extra: list[str]) -> None:
+    """The kernel tests on another line of ipykernel, in an environment that is made for it."""
+    folder = f".venv-{lock}"
+    run_part(summary, f"setting up {folder}", ["tools/setup", lock, folder])
+    python = ROOT / folder / "bin" / "python"
+    if python.exists():
+        run_pytest(summary, f"kernel tests on {lock}", str(python), [tests], extra)
 
 
 def close(summary: Summary) -> int:
