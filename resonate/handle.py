@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
-from concurrent.futures import CancelledError, Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import AbstractContextManager
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, suppress
+from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
 
 from resonate.encoders import DEFAULT
 from resonate.errors import StepEnded
+from resonate.interrupts import Uninterrupted
 from resonate.limits import WAIT_SLICE_S
 from resonate.models.durable_promise import outcome_of
 from resonate.models.encoder import Encoder
@@ -40,6 +41,8 @@ class Handle[T]:
         self._encoder = encoder
         self._blocking = blocking
         self._future: Future[T] = Future()
+        # What is waited for: no lock of it can be left held by an interrupt, as those of a future can.
+        self._arrived: SimpleQueue[None] = SimpleQueue()
 
     def __repr__(self) -> str:
         return f"Handle(id={self._id!r}, {'done' if self.done() else 'pending'})"
@@ -61,25 +64,30 @@ class Handle[T]:
 
     def done(self) -> bool:
         """Whether the outcome is here."""
-        return self._future.done()
+        with Uninterrupted():
+            return self._future.done()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait at most `timeout` seconds for the outcome; whether it is here."""
+        with suppress(Empty):
+            if not self.done() and timeout > 0:
+                self._arrived.get(timeout=timeout)
+                self._arrived.put(None)  # others may wait too
+        return self.done()
 
     def result(self, timeout: float | None = None) -> T:
         """Wait for the value, at most `timeout` seconds (then the builtin TimeoutError). Raises the run's own error.
 
         An interrupt (Ctrl-C) is answered at once; the run goes on.
         """
-        if not self._future.done():
+        if not self.done():
             deadline = None if timeout is None else monotonic() + timeout
             with self._blocking():
-                while not self._future.done():
-                    left = WAIT_SLICE_S if deadline is None else min(WAIT_SLICE_S, deadline - monotonic())
-                    if left <= 0:
+                while not self.wait(WAIT_SLICE_S if deadline is None else min(WAIT_SLICE_S, deadline - monotonic())):
+                    if deadline is not None and monotonic() >= deadline:
                         raise TimeoutError(f"{self._id} has no outcome after {timeout} s; it goes on")
-                    try:
-                        self._future.exception(left)
-                    except (FutureTimeoutError, CancelledError):
-                        pass  # looked at above, and below
-        return self._future.result()
+        with Uninterrupted():
+            return self._future.result()
 
     def __await__(self) -> Generator[Any, None, T]:
         import asyncio  # whoever awaits has it
@@ -103,7 +111,7 @@ class Handle[T]:
 
     def _orphan(self, error: Exception) -> None:
         """In the child of a fork, where the future's lock may be held by a thread that is not there."""
-        self._future = Future()
+        self._future, self._arrived = Future(), SimpleQueue()
         self._fail(error)
 
     def _fail(self, error: Exception) -> None:
@@ -115,3 +123,4 @@ class Handle[T]:
                 setter(outcome)
             except BaseException as error:  # a callback on `future` that exits, or a `future.cancel()` that came in between
                 logger.warning("after %s had settled, a callback on its future raised %r", self._id, error)
+        self._arrived.put(None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from signal import SIGINT
 from types import FrameType
 from typing import Any
@@ -38,3 +39,14 @@ class Uninterrupted:
             signal(SIGINT, self._previous)
             if self._came:
                 self._previous(*self._came[0])
+
+
+def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
+    """A daemon thread that has begun. `Thread.start` alone, when it is interrupted, leaves nobody to know whether it has.
+
+    >>> start_thread(lambda: None, "example").join()
+    """
+    with Uninterrupted():
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        thread.start()
+        return thread

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import contextvars
 import logging
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from inspect import iscoroutinefunction
@@ -35,6 +34,7 @@ from resonate.coroutine import Command, plain_function
 from resonate.dependencies import Dependencies
 from resonate.encoders import DEFAULT
 from resonate.errors import ReplayDiverged
+from resonate.interrupts import start_thread
 from resonate.labels import short_text
 from resonate.limits import DIVERGENCES_LIMIT, REPLAY_ATTEMPTS_LIMIT, WAIT_SLICE_S
 from resonate.models.durable_promise import outcome_of
@@ -164,8 +164,7 @@ def replay(
         for name, each in dependencies.items():
             given.add(name, each)
     work = _Replay(recording, registry, encoder, given, call_undurable=call_undurable)
-    thread = threading.Thread(target=work.run, name="resonate-replay", daemon=True)
-    thread.start()
+    thread = start_thread(work.run, "resonate-replay")
     try:
         while thread.is_alive():
             thread.join(WAIT_SLICE_S)

@@ -12,6 +12,7 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast, overload
 
 from resonate import stores
@@ -22,6 +23,7 @@ from resonate.encoders import DEFAULT, encode_call, encoder_for
 from resonate.errors import ResonateStoreError
 from resonate.events import Event, FinalState, PromiseCreated, PromiseSettled
 from resonate.handle import Handle
+from resonate.interrupts import Uninterrupted
 from resonate.labels import label_arguments, label_data, label_recorded
 from resonate.limits import EVENT_BUFFER_LIMIT, REQUEST_TIMEOUT_S, STOP_TIMEOUT_S, TIMEOUT_LIMIT_MS, WORKERS_LIMIT
 from resonate.message_sources import LocalMessageSource
@@ -555,8 +557,9 @@ class _Shared:
                     self.store, self.registry, self.observers, steps, pid=self.pid, group=self.group, ttl_s=self.ttl_s,
                     workers=self._workers, source=self.source,
                 )  # fmt: skip
-                made.start()
-                self._runtime = made
+                with Uninterrupted() if self.source is None else nullcontext():  # else code of theirs is called, which may take long
+                    made.start()
+                    self._runtime = made
             return self._runtime
 
     def tracker(self, facts: Callable[[str, PromiseRecord], list[Event]]) -> Tracker:

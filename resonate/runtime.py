@@ -19,6 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -43,6 +44,7 @@ from resonate.coroutine import Command
 from resonate.errors import CodeChanged, ResonateShutdownError, StoreDamaged, StoreUnavailable
 from resonate.events import AttemptStarted, Event, RunHalted
 from resonate.handle import Handle
+from resonate.interrupts import Uninterrupted, start_thread
 from resonate.labels import label_arguments
 from resonate.limits import LATE_NEWS_S, MESSAGE_SOURCE_PAUSE_S, STOPPED_RUN_PAUSE_S, TIMEOUT_LIMIT_MS
 from resonate.models.message_source import MessageSource
@@ -137,22 +139,28 @@ class Runtime:
     # ---- lifecycle -----------------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Listen to the store and begin to work."""
+        """Listen to the store and begin to work. Nothing goes on of what is refused or interrupted on the way."""
+        try:
+            self._start()
+        except BaseException:
+            self._stopped = True
+            self._end_listening()
+            self._workers.stop(0.0)
+            raise
+
+    def _start(self) -> None:
         self._workers.start()
         self._store.on_answers = self._see_to_news
         self._store.on_trouble = self._troubled
-        self._store.start()
+        with Uninterrupted():
+            self._store.start()
         if self._source is None:
-            try:
-                self._end_listening = self._store.listen(self._group, self._pid, self._hear)
-            except BaseException:
-                self._workers.stop(0.0)
-                raise
+            self._end_listening = self._store.listen(self._group, self._pid, self._hear)
         else:
             self._source.start()
             if self._store.is_far:
                 self._end_listening = cast("RemoteStore", self._store).hear(self._hear)
-            threading.Thread(target=self._pump, args=(self._source,), name="resonate-messages", daemon=True).start()
+            start_thread(partial(self._pump, self._source), "resonate-messages")
 
     def stop(self, timeout_s: float) -> None:
         """End all threads within `timeout_s` seconds; whoever waits for a run gets `ResonateShutdownError`. Runs stay unsettled."""
@@ -196,22 +204,69 @@ class Runtime:
         self._add_handle(handle)
         self._offer_again(promise.id)  # its code may have been mended
         news = Subscribe(promise.id, self._pid, self._notice_address, TIMEOUT_LIMIT_MS)
-        created = self._store.call((create,) if self._store.is_far else (create, news))[0]
-        if isinstance(created, Exception):
-            self._drop_handle(handle)
-            raise created
-        record, lease = created
+        begin = partial(self._begin, command, contextvars.copy_context())
+        answers: list[Any] = []
         jobs: list[Job] = []
-        if self._store.is_far:  # of a run that is soon over here no news is needed
-            self._timers.after(LATE_NEWS_S if lease is not None else 0.0, lambda: self._ask_for_news(promise.id, news))
-        if record.state != "PENDING":
-            self._settle_handles(record, inline=True)
-        elif lease is not None:
+        try:
+            answers += self._create(create, news, begin)
+            created = answers[0]
+            if isinstance(created, Exception):
+                raise created
+            if self._store.is_far:  # of a run that is soon over here no news is needed
+                self._timers.after(LATE_NEWS_S if created[1] is not None else 0.0, lambda: self._ask_for_news(promise.id, news))
+            if created[0].state != "PENDING":
+                self._settle_handles(created[0], inline=True)
+            begin(created, jobs)
+            self._leave_to_others(jobs)
+        except BaseException as error:
+            self._drop_handle(handle)
+            if not isinstance(error, Exception):
+                self._begin_late(leased, answers, begin)
+            raise
+
+    def _create(self, create: Operation, news: Subscribe, begin: Callable[[Any, list[Job]], None]) -> list[Any]:
+        if not self._store.is_far:
+            return self._store.call((create, news))
+        return [cast("RemoteStore", self._store).create(create, lambda answer: self._inbox.append(partial(begin, answer)))]
+
+    def _begin(self, command: Command[Any], variables: contextvars.Context, created: Any, jobs: list[Job]) -> None:
+        """Begin a run that was created, if its lease is held here. A worker drives it: no interrupt of the caller hits a computation."""
+        if isinstance(created, Exception):
+            return
+        record, lease = created
+        if record.state == "PENDING" and lease is not None:
             if self._observers:
                 command.arguments = label_arguments(command.func, command.args, command.kwargs)
-            run, _ = self._add_run(record, command, lease)
-            jobs.append((run, None))  # a worker drives it: an interrupt of the caller must not hit a computation half-way
-        self._work_off(jobs)
+            run, is_new = self._add_run(record, command, lease, variables)
+            if not is_new:  # it was being woken, and this lease is the one that it was to go on with
+                run.mailbox.append((Computation.resumed, (lease, None, False)))
+            jobs.append((run, None))
+
+    def _begin_late(self, leased: CreateLeased, answers: list[Any], begin: Callable[[Any, list[Job]], None]) -> None:
+        """Whoever launched a run was interrupted. If it was created all the same, its lease is held here: nobody else would begin it."""
+
+        def look() -> None:
+            self._ask(GetPromise(leased.promise.id), found, [])
+            self._work_off([])
+
+        def found(record: Any, jobs: list[Job]) -> None:
+            if isinstance(record, PromiseRecord) and record.state == "PENDING" and record.id not in self._runs:
+                self._ask(replace(leased, adopt=True), lambda answer, _: self._inbox.append(partial(begin, answer)), jobs)
+
+        if answers:
+            self._inbox.append(partial(begin, answers[0]))
+            self._timers.after(0.0, lambda: self._work_off([]))
+        elif not self._store.is_far:  # where the one who asks hears the answer, late as it may be
+            self._timers.after(0.0, look)
+
+    def _leave_to_others(self, jobs: list[Job]) -> None:
+        """What a caller has come upon is seen to by our own threads: an interrupt must hit it nowhere half-way."""
+        for job in jobs:
+            self._workers.put(job)
+        if self._ready or self._inbox:
+            self._timers.after(0.0, lambda: self._work_off([]))
+        if self._store.awaited:
+            self._store.flush_soon()
 
     def _ask_for_news(self, promise_id: str, news: Subscribe) -> None:
         if promise_id in self._handles or promise_id in self._runs:
@@ -225,17 +280,20 @@ class Runtime:
         operations: list[Operation] = [Subscribe(handle.id, self._pid, self._notice_address, TIMEOUT_LIMIT_MS)]
         if create is not None:
             operations.insert(0, create)
-        answers = self._store.call(operations)
-        refused = next((answer for answer in answers if isinstance(answer, Exception)), None)
-        if refused is not None:
+        try:
+            answers = self._store.call(operations)
+            refused = next((answer for answer in answers if isinstance(answer, Exception)), None)
+            if refused is not None:
+                raise refused
+        except BaseException:
             self._drop_handle(handle)
-            raise refused
+            raise
         record = answers[-1][0]
         if record.state != "PENDING":
             self._settle_handles(record, inline=True)
         elif handle.id in self._halted:
             self._fail_handles(handle.id, self._halted[handle.id][1])
-        self._work_off([])
+        self._leave_to_others([])
 
     def blocking(self) -> AbstractContextManager[None]:
         """Around a wait of a caller, who may be one of our workers."""
@@ -247,24 +305,27 @@ class Runtime:
         for run in list(self._runs.values()):
             if run.computation.origin != origin:
                 continue
-            with run.driving:
-                events += [
-                    AttemptStarted(origin, node.id, time.time(), node.attempt, None)
-                    for node in run.computation.running()
-                    if node.attempt and node.phase in (CALLING, BLOCKED, ENDING, RETRYING)
-                ]
-            jobs: list[Job] = []
-            self._drive(run, jobs)  # what arrived while we held the right to drive
-            self._work_off(jobs)
+            try:
+                with run.driving:
+                    events += [
+                        AttemptStarted(origin, node.id, time.time(), node.attempt, None)
+                        for node in run.computation.running()
+                        if node.attempt and node.phase in (CALLING, BLOCKED, ENDING, RETRYING)
+                    ]
+            finally:
+                if run.mailbox:  # what arrived while we held the right to drive
+                    self._workers.put((run, None))
         return events
 
     # ---- driving ---------------------------------------------------------------------------------------------------------------------
 
-    def _add_run(self, record: PromiseRecord, command: Command[Any], lease: Lease) -> tuple[Run, bool]:
+    def _add_run(
+        self, record: PromiseRecord, command: Command[Any], lease: Lease, variables: contextvars.Context | None = None
+    ) -> tuple[Run, bool]:
         """The run of a promise, and whether it is new. What begins it is in its mailbox before others can find it and resume it."""
         command.promise = record
         computation = Computation(record, command, pid=self._pid, address=self._address, notice_address=self._notice_address)
-        run = Run(computation, contextvars.copy_context())
+        run = Run(computation, contextvars.copy_context() if variables is None else variables)
         run.mailbox.append((Computation.start, (lease,)))
         there = self._runs.setdefault(run.id, run)  # a lease may be given twice, to two threads that launch the same run
         self._keep_alive()
@@ -440,7 +501,7 @@ class Runtime:
         _, _, lease = self._halted.pop(run_id, (None, None, None))
         if lease is not None:
             self._store.post(DropTask(lease.task, lease.counter), _unheard)
-            self._work_off([])
+            self._leave_to_others([])
 
     # ---- messages and handles --------------------------------------------------------------------------------------------------------
 

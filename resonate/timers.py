@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from resonate.interrupts import start_thread
 from resonate.limits import TIMER_SLICE_S
 
 logger = logging.getLogger("resonate")
@@ -40,8 +41,7 @@ class Timers:
                 return
             heapq.heappush(self._heap, (due, next(self._number), callback))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
+                self._thread = start_thread(self._run, self._name)
             elif self._heap[0][0] == due:
                 self._changed.notify()
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from resonate.errors import ResonateStoreError
 from resonate.events import AttemptStarted, Event
+from resonate.interrupts import start_thread
 from resonate.limits import CHILDREN_AHEAD_LIMIT, SEARCH_LIMIT, TRACKING_INTERVAL_S, TRACKING_PAGE_FIRST
 from resonate.protocol import GetPromise, ListDescendants, Operation, PromiseRecord, SearchPromises
 from resonate.wire.lineage import ORIGIN, ROOT, guessed_lineage
@@ -69,8 +70,7 @@ class Tracker:
         with self._lock:
             self._runs.setdefault(run_id, _Tracked(run_id))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._look_for_ever, name="resonate-tracker", daemon=True)
-                self._thread.start()
+                self._thread = start_thread(self._look_for_ever, "resonate-tracker")
 
     def close(self) -> None:
         """Track nothing any more."""

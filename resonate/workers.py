@@ -14,6 +14,7 @@ from queue import SimpleQueue
 from time import monotonic
 from typing import Any
 
+from resonate.interrupts import Uninterrupted, start_thread
 from resonate.limits import STEPS_IN_A_ROW_LIMIT, WAIT_SLICE_S
 
 logger = logging.getLogger("resonate")
@@ -83,12 +84,10 @@ class Workers[Job]:
                 continue
 
     def _spawn(self) -> None:
-        thread = threading.Thread(target=self._work, name="resonate-worker", daemon=True)
         with self._lock:
-            if self._stopped:
-                return
-            self._threads.add(thread)
-        thread.start()
+            if not self._stopped:
+                with Uninterrupted():
+                    self._threads.add(start_thread(self._work, "resonate-worker"))
 
     def _work(self) -> None:
         self._here.is_worker = True

@@ -13,7 +13,6 @@ import shutil
 import sys
 import time
 from collections.abc import Generator
-from concurrent.futures import wait as wait_for_futures
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from resonate.errors import ResonateError
@@ -139,21 +138,21 @@ class Run:
         followed = needy or (self._session.follower.runs.get(self.id) if self._session.mode() == "widget" else None)
         while not self._handle.done():
             now = time.monotonic()
-            if followed is not None and stopped_at is None:
-                self._session.follower.pump()
-                asked, before = followed.model.counts["waiting"], asked
-                if asked and asked == before:  # What is asked at once is told at once: no question has come since the last slice.
-                    if needy is not None:
-                        return
-                    if followed.widgets and looked_at != len(followed.model.nodes):  # a new question is a new call
-                        looked_at = len(followed.model.nodes)
-                        self._tell_questions(followed, told)
             if stopped_at is not None and now - stopped_at >= second_s:
                 raise Detached(f"Detached from {self.id}.")
             if stopped_at is None and deadline is not None and now >= deadline:
                 raise StillRunning(f"{self.id} has not ended after {duration(timeout or 0)} and goes on.")
             try:
-                wait_for_futures([self._handle.future], SLICE_S if deadline is None else min(SLICE_S, max(0.0, deadline - now)))
+                if followed is not None and stopped_at is None:
+                    self._session.follower.pump()
+                    asked, before = followed.model.counts["waiting"], asked
+                    if asked and asked == before:  # What is asked at once is told at once: no question has come since the last slice.
+                        if needy is not None:
+                            return
+                        if followed.widgets and looked_at != len(followed.model.nodes):  # a new question is a new call
+                            looked_at = len(followed.model.nodes)
+                            self._tell_questions(followed, told)
+                self._handle.wait(SLICE_S if deadline is None else min(SLICE_S, max(0.0, deadline - now)))
                 if screen is not None and stopped_at is None:
                     screen.draw()
             except KeyboardInterrupt:

@@ -242,14 +242,14 @@ class LocalStore:
     def listen(self, group: str, id: str, receive: Listener) -> Callable[[], None]:
         """Hand messages to `receive` from now on, as group `group` and id `id`; gives what ends it."""
         receiver = Receiver(group, id, receive, takes_fenced=False)  # who listens here claims tasks of the legacy kind
-        with self._lock:
-            self._receivers = (*self._receivers, receiver)
 
         def end() -> None:
             with self._lock:
                 self._receivers = tuple(each for each in self._receivers if each is not receiver)
 
         try:
+            with self._lock:
+                self._receivers = (*self._receivers, receiver)
             self.send_what_waits()
         except BaseException:
             end()  # as on a full disk: nobody listens who was refused

@@ -29,6 +29,7 @@ from typing import Any
 from urllib.parse import quote
 
 from resonate.errors import RemoteProtocolError, ResonateStoreError, StoreUnavailable
+from resonate.interrupts import Uninterrupted
 from resonate.limits import (
     FOREGROUND_LIMIT_S,
     LARGE_BODY,
@@ -95,6 +96,29 @@ class _Job:
         self.answers: list[Answered] = []
         self.missing = 0  # of the requests that were sent at once
         self.refused: ResonateStoreError | None = None  # what one of those was refused with
+
+
+class _Reply:
+    """The answer that somebody waits for, and who gets it when they have gone."""
+
+    def __init__(self, late: Deliver, on_late: Callable[[], None]) -> None:
+        self.told: SimpleQueue[Any] = SimpleQueue()
+        self._late = late
+        self._on_late = on_late
+        self._is_left = False
+
+    def put(self, answer: Any) -> None:
+        """The answer is there."""
+        self.told.put(answer)
+        if self._is_left:
+            self.leave()
+
+    def leave(self) -> None:
+        """Nobody waits any more."""
+        self._is_left = True
+        with suppress(Empty):  # one of two threads takes it
+            self._late(self.told.get_nowait())
+            self._on_late()
 
 
 class _Impatience:
@@ -243,9 +267,18 @@ class RemoteStore:
         if isinstance(answer, StoreUnavailable):
             raise answer
 
-    def _call(self, operation: Operation, limit_s: float) -> Any:
-        told: SimpleQueue[Any] = SimpleQueue()
-        job = self._job(operation, told.put)
+    def create(self, operation: Operation, late: Deliver) -> Any:
+        """As `call`, for what must not be lost: when whoever calls is interrupted and it was perhaps sent, `late` gets the answer."""
+        reply = _Reply(late, self.on_answers)
+        try:
+            return self._call(operation, self.patience_s, reply)
+        except BaseException:
+            reply.leave()
+            raise
+
+    def _call(self, operation: Operation, limit_s: float, reply: _Reply | None = None) -> Any:
+        told: SimpleQueue[Any] = SimpleQueue() if reply is None else reply.told
+        job = self._job(operation, told.put if reply is None else reply.put)
         patience = _Impatience(time.monotonic() + (limit_s if not self._line.is_stopped else 0.0))
         try:
             self._advance(job, None, patience)
@@ -314,30 +347,51 @@ class RemoteStore:
 
     def _advance(self, job: _Job, answers: Sequence[Answered] | None, patience: _Impatience) -> None:
         """Go on with an operation, up to its end or to requests that are sent at once."""
-        while True:
-            try:
-                requests = job.exchanges.send(answers)  # type: ignore[arg-type] # None begins a generator
-            except StopIteration as end:
-                return self._finish(job, end.value)
-            except ResonateStoreError as error:
-                return self._finish(job, error)
-            except Exception as error:  # a fault of ours must end neither this thread nor the run in silence
-                logger.exception("%s could not be asked of %s", type(job.operation).__name__, self.url)
-                return self._finish(job, RemoteProtocolError(f"{type(job.operation).__name__} failed: {error!r}"))
-            if len(requests) > 1:
-                job.answers, job.missing = [_NONE] * len(requests), len(requests)
-                for place, request in enumerate(requests):
-                    self._threads.put(partial(self._part, job, place, request))
-                return None
-            try:
-                answers = [self._exchange(request, patience) for request in requests]
-            except _Handover as handover:
-                self._threads.put(partial(self._take_up, job, requests[0], was_sent=handover.was_sent))
-                return None
-            except Stopped:
-                return None
-            except ResonateStoreError as error:  # what the server will not take, however often it is sent
-                return self._finish(job, error)
+        try:
+            while True:
+                with Uninterrupted():
+                    requests, answers = self._requests(job, answers), None
+                if requests is None:
+                    return
+                answers = self._asked(job, requests, patience)
+                if answers is None:
+                    return
+        except BaseException as error:
+            if answers is not None and not isinstance(error, Exception):  # an interrupt: others see to what was answered
+                self._threads.put(partial(self._advance, job, answers, _FOR_EVER))
+            raise
+
+    def _requests(self, job: _Job, answers: Sequence[Answered] | None) -> Sequence[Request] | None:
+        """What an operation asks next; None when it is over, which has been told."""
+        try:
+            return job.exchanges.send(answers)  # type: ignore[arg-type] # None begins a generator
+        except StopIteration as end:
+            self._finish(job, end.value)
+        except ResonateStoreError as error:
+            self._finish(job, error)
+        except Exception as error:  # a fault of ours must end neither this thread nor the run in silence
+            logger.exception("%s could not be asked of %s", type(job.operation).__name__, self.url)
+            self._finish(job, RemoteProtocolError(f"{type(job.operation).__name__} failed: {error!r}"))
+        return None
+
+    def _asked(self, job: _Job, requests: Sequence[Request], patience: _Impatience) -> Sequence[Answered] | None:
+        """The answers, where they are had here and now; None when others go on with the operation, or it is over."""
+        if len(requests) > 1:
+            job.answers, job.missing = [_NONE] * len(requests), len(requests)
+            for place, request in enumerate(requests):
+                self._threads.put(partial(self._part, job, place, request))
+            return None
+        try:
+            return [self._exchange(request, patience) for request in requests]
+        except _Handover as handover:
+            self._threads.put(partial(self._take_up, job, requests[0], was_sent=handover.was_sent))
+            if handover.__cause__ is not None:
+                raise handover.__cause__ from None
+        except Stopped:
+            pass  # nobody waits for it any more
+        except ResonateStoreError as error:  # what the server will not take, however often it is sent
+            self._finish(job, error)
+        return None
 
     def _take_up(self, job: _Job, request: Request, *, was_sent: bool) -> None:
         try:
@@ -396,9 +450,9 @@ class RemoteStore:
             except ValueError as error:  # as a header with a line break: no HTTP can carry it
                 self._line.gave_up(turn)
                 raise refusal(40000, str(error)) from None
-            except BaseException:  # an interrupt: somebody else has to try the line
+            except BaseException as interrupt:  # somebody else has to try the line, and to hear what was perhaps carried out
                 self._line.gave_up(turn)
-                raise
+                raise _Handover(was_sent=True) from interrupt
             else:
                 self._line.answered(turn)
                 return Answered(response.status, body, was_sent or response.is_repeat)
@@ -527,11 +581,12 @@ class RemoteStore:
 
     def listen(self, group: str, id: str, receive: Callable[[Any], None]) -> Callable[[], None]:
         """Hand the messages for process `id` of a group to `receive` from now on; gives what ends it."""
-        end_hearing = self.hear(receive)
         recv = f"poll://any@{group}/{id}"
         place = f"{quote(group, safe='')}/{quote(id)}"
-        stream = MessageStream(self._line, self._message_places(place), lambda event: self._hear(event, recv), self._connected)
-        self._own_addresses = frozenset((f"poll://any@{group}", recv))
+        with Uninterrupted():
+            end_hearing = self.hear(receive)
+            stream = MessageStream(self._line, self._message_places(place), lambda event: self._hear(event, recv), self._connected)
+            self._own_addresses = frozenset((f"poll://any@{group}", recv))
 
         def end() -> None:
             end_hearing()
@@ -571,12 +626,13 @@ class RemoteStore:
 
     def start(self) -> None:
         """Begin to send in the background."""
-        if not self._started:
-            self._started = True
-            self._line.go_on()
-            self._connections.open()
-            self._timers, self._threads = Timers("resonate-remote"), IoThreads(REMOTE_THREADS_LIMIT)
-            self._timers.after(REFRESH_S, self._refresh_again)
+        with Uninterrupted():
+            if not self._started:
+                self._started = True
+                self._line.go_on()
+                self._connections.open()
+                self._timers, self._threads = Timers("resonate-remote"), IoThreads(REMOTE_THREADS_LIMIT)
+                self._timers.after(REFRESH_S, self._refresh_again)
 
     def stop(self, timeout_s: float = 0.0) -> None:
         """Send nothing more in the background. What was posted and is not sent is dropped: it was not acknowledged."""
@@ -599,7 +655,7 @@ class RemoteStore:
 
 
 class _Handover(Exception):
-    """The server cannot be reached just now, and whoever tried has other things to do."""
+    """The server cannot be reached just now, and whoever tried has other things to do; or has been interrupted, which is the cause."""
 
     def __init__(self, was_sent: bool) -> None:
         self.was_sent = was_sent

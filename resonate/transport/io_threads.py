@@ -12,6 +12,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from time import monotonic
 
+from resonate.interrupts import Uninterrupted, start_thread
+
 logger = logging.getLogger("resonate")
 
 
@@ -38,10 +40,9 @@ class IoThreads:
                 return
             self._free -= 1
             if self._free < 0 and len(self._threads) < self._limit:
-                thread = threading.Thread(target=self._work, name="resonate-io", daemon=True)
-                self._threads.add(thread)
-                self._free += 1
-                thread.start()
+                with Uninterrupted():
+                    self._threads.add(start_thread(self._work, "resonate-io"))
+                    self._free += 1
         self._queue.put(do)
 
     def _work(self) -> None:
@@ -49,7 +50,7 @@ class IoThreads:
             while (do := self._queue.get()) is not None:
                 try:
                     do()
-                except Exception:
+                except (Exception, SystemExit):
                     # What is sent turns its failures into answers; what arrives here is a fault of ours, and others need the thread.
                     logger.exception("a request could not be carried out")
                 with self._lock:

@@ -127,7 +127,7 @@ class Line:
         try:
             pause_s = self._policy.next(self._failures)  # from 0, as in 0.6.7: the first retry comes at once
             return (None, True) if pause_s is None else (max(0.0, float(pause_s)), False)
-        except Exception:
+        except (Exception, SystemExit):
             logger.exception("the retry policy of %s failed; it is tried again as without one", self._url)
             return None, False
 

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
+from resonate.interrupts import start_thread
 from resonate.limits import BACKOFF_LIMIT_S, STREAM_HEAD_S, STREAM_SILENCE_LIMIT_S
 from resonate.transport.connections import Connections, EventStream, Unreachable
 from resonate.transport.line import Line, Stopped
@@ -35,7 +36,7 @@ class MessageStream:
         self._is_late = False
         self._stopped = threading.Event()
         line.on_back.append(self._doubt)
-        threading.Thread(target=self._read_for_ever, name="resonate-messages", daemon=True).start()
+        start_thread(self._read_for_ever, "resonate-messages")
 
     def stop(self) -> None:
         """End the stream."""

@@ -8,7 +8,8 @@ from typing import Any
 from test_magics import cell, ipython, until  # noqa: F401 - the fixtures are found by name
 
 import resonate_notebook
-from resonate_notebook import runs, session
+from resonate.handle import Handle
+from resonate_notebook import session
 
 FUNCTIONS = """%%resonate register
 def ask(ctx):
@@ -66,9 +67,10 @@ def test_questions_that_are_asked_at_once_are_told_at_once(cell, monkeypatch):  
     cell.good("%resonate run asked-1 ask")
     until(lambda: "asked-1.first" in cell.good("%resonate status"))
 
-    def a_slice(futures: Any, timeout: float | None = None) -> None:
+    def a_slice(handle: Handle[Any], timeout: float) -> bool:
         may_go_on.set()
         until(lambda: "asked-1.second" in resonate_notebook.status())
+        return handle.done()
 
-    monkeypatch.setattr(runs, "wait_for_futures", a_slice)
+    monkeypatch.setattr(Handle, "wait", a_slice)
     assert "asked-1 waits for you: asked-1.first, asked-1.second." in cell.good("%resonate wait asked-1 --until waiting")
