@@ -147,7 +147,9 @@ def stop(*, cancel: bool = False) -> Told:
     line = session.connected_to.line()
     session.follower.pump()
     with session.follower.lock:
-        going = [run_id for run_id, followed in session.follower.runs.items() if followed.model.root and not followed.model.settled]
+        known = [(followed.model.root, followed.model.settled) for followed in session.follower.runs.values()]
+    roots = [root for root, is_settled in known if root is not None and not is_settled]
+    going = [root.id for root in sorted(roots, key=lambda root: root.created_at)]  # their facts may have come in another order
     parts = ["stopped"]
     if going and cancel:
         going, cancelled = _cancelled(session, going)
