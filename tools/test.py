@@ -37,6 +37,8 @@ HELD_TO_A_TIME = ("tests/remote", "tests/process/test_lifecycle.py", "tests/proc
 """Tests that fail where a program is late, so no more runs beside them than the machine has cores for."""
 BESIDE_THEM = ("tests/contract", "tests/linear", "tests/parity", "tests/pure", "tests/security", "tests/sim")
 """Folders that only compute, for about as long."""
+RULES_OF_STORES = ("tests/chaos", "tests/laws")
+"""Folders that compute and write."""
 IN_JUPYTER = tuple(f"tests/browser/test_{name}.py" for name in ("lab", "notebook7", "panel_log", "remote_lab", "saved"))
 """Browser tests that begin a JupyterLab or a Notebook; the others need a page alone. Each half takes about as long."""
 LATER_LANES = 3
@@ -113,7 +115,7 @@ def run_tests(summary: Summary, extra: list[str]) -> None:
         lambda: run_pytest(summary, "tests of rules", here, [*BESIDE_THEM], extra),
     )
     files = {str(path.relative_to(ROOT)) for path in ROOT.glob("tests/*/test_*.py")}
-    files = {file for file in files if not file.startswith((*HELD_TO_A_TIME, *BESIDE_THEM))}
+    files = {file for file in files if not file.startswith((*HELD_TO_A_TIME, *BESIDE_THEM, *RULES_OF_STORES))}
     in_page = sorted(file for file in files if file.startswith("tests/browser/") and file not in IN_JUPYTER)
     others = sorted(file for file in files if not file.startswith("tests/browser/"))
     # Cells are tests in the order of the page, so the random order of the other tests must not reach them.
@@ -124,6 +126,7 @@ def run_tests(summary: Summary, extra: list[str]) -> None:
         lambda: run_pytest(summary, "browser tests in Jupyter", here, [*IN_JUPYTER], extra),
         lambda: run_pytest(summary, "browser tests in a page", here, in_page, extra),
         lambda: run_pytest(summary, "tests of processes", here, others, extra),
+        lambda: run_pytest(summary, "rules of stores", here, [*RULES_OF_STORES], extra),
         *(functools.partial(run_on_kernel, summary, lock, tests, extra) for lock, tests in OTHER_KERNELS),
         lambda: run_pytest(summary, "notebooks, strict", here, notebooks, extra),
     )
