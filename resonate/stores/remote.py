@@ -99,25 +99,27 @@ class _Job:
 
 
 class _Reply:
-    """The answer that somebody waits for, and who gets it when they have gone."""
+    """The answer that somebody waits for, and who gets it when they have gone. It stays here until then: it cannot be lost on the way."""
 
     def __init__(self, late: Deliver, on_late: Callable[[], None]) -> None:
-        self.told: SimpleQueue[Any] = SimpleQueue()
+        self.answers: list[Any] = []
+        self.arrived: SimpleQueue[None] = SimpleQueue()
         self._late = late
         self._on_late = on_late
         self._is_left = False
 
     def put(self, answer: Any) -> None:
         """The answer is there."""
-        self.told.put(answer)
+        self.answers.append(answer)
+        self.arrived.put(None)
         if self._is_left:
             self.leave()
 
     def leave(self) -> None:
         """Nobody waits any more."""
         self._is_left = True
-        with suppress(Empty):  # one of two threads takes it
-            self._late(self.told.get_nowait())
+        with suppress(IndexError):  # one of two threads takes it
+            self._late(self.answers.pop())
             self._on_late()
 
 
@@ -277,21 +279,23 @@ class RemoteStore:
             raise
 
     def _call(self, operation: Operation, limit_s: float, reply: _Reply | None = None) -> Any:
-        told: SimpleQueue[Any] = SimpleQueue() if reply is None else reply.told
-        job = self._job(operation, told.put if reply is None else reply.put)
+        reply = reply or _Reply(_unheard, _nothing_more)
+        job = self._job(operation, reply.put)
         patience = _Impatience(time.monotonic() + (limit_s if not self._line.is_stopped else 0.0))
         try:
             self._advance(job, None, patience)
         except Impatient:
             return self._line.trouble or StoreUnavailable(f"{self.url} cannot be reached")
-        while True:
+        while not reply.answers:
             with suppress(Empty):
-                return told.get(timeout=WAIT_SLICE_S)
+                reply.arrived.get(timeout=WAIT_SLICE_S)
+                continue
             if self._line.is_stopped:
                 return StoreUnavailable(f"the client was stopped before {self.url} had answered")
             trouble = self._line.trouble
             if trouble is not None and time.monotonic() > (patience.until or 0.0):  # what it takes is sent by others
                 return trouble
+        return reply.answers[0]
 
     def post(self, operation: Operation, deliver: Deliver) -> Any:
         """None; `deliver` gets the answer from whoever carries the operation out, and then `on_answers` is called."""
@@ -428,10 +432,15 @@ class RemoteStore:
             turn = self._line.turn_now() if patience is _AT_ONCE else self._line.wait_turn(patience.until)
             if turn is None:
                 raise _Handover(was_sent)
+            is_over = False
             try:
                 self._sent_at = time.monotonic()
                 response = self._connections.exchange(request.method, target, request.headers, request.body)
                 body = self._read(request, response.status, response.kind, response.body)
+                with Uninterrupted():
+                    self._line.answered(turn)
+                    is_over = True
+                return Answered(response.status, body, was_sent or response.is_repeat)
             except Unreachable as error:
                 was_sent = was_sent or error.was_sent
                 resets += isinstance(error.__cause__, (ConnectionResetError, BrokenPipeError))
@@ -451,11 +460,9 @@ class RemoteStore:
                 self._line.gave_up(turn)
                 raise refusal(40000, str(error)) from None
             except BaseException as interrupt:  # somebody else has to try the line, and to hear what was perhaps carried out
-                self._line.gave_up(turn)
+                if not is_over:
+                    self._line.gave_up(turn)
                 raise _Handover(was_sent=True) from interrupt
-            else:
-                self._line.answered(turn)
-                return Answered(response.status, body, was_sent or response.is_repeat)
 
     def _read(self, request: Request, status: int, kind: str, body: bytes) -> Any:
         if request is not _WHICH:
@@ -665,6 +672,10 @@ _AT_ONCE, _FOR_EVER = _Impatience(0.0), _Impatience(None)
 _NONE = Answered(0, None)
 _MESSAGES_FOLLOW = (CreatePromise, SettlePromise, Park, DropTask, RegisterCallback, CreateLeased)
 _A_LEGACY_CLIENT = LegacyClient()
+
+
+def _nothing_more() -> None:
+    """Nothing follows from it."""
 
 
 def _put(told: SimpleQueue[tuple[int, Any]], place: int, answer: Any) -> None:

@@ -7,6 +7,7 @@ calls are made once for each such point, or for a part of them; `sys.setprofile`
 from __future__ import annotations
 
 import contextlib
+import random
 import signal
 import sys
 import threading
@@ -154,18 +155,16 @@ def ctrl_c() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-def interrupted_everywhere(make: Callable[[], Resonate], case: Case, step: int, name: str = "a") -> None:
-    """The case once for every `step`-th point of its call, each with a client and a run of its own, until it has no such point."""
-    at, points = 1, 0
-    while True:
-        place = _interrupted(make(), case, f"{name}-{at}", at)
-        if not place:
-            break
-        at, points = at + step, points + 1
-    assert points > 5
+def interrupted_anywhere(make: Callable[[], Resonate], case: Case, times: int, name: str = "a") -> None:
+    """The case at so many points of its call, random ones, each with a client and a run of its own."""
+    points = _interrupted(make(), case, f"{name}-0", 0)
+    assert points
+    for at in random.sample(range(1, points + 1), min(times, points)):
+        _interrupted(make(), case, f"{name}-{at}", at)
 
 
-def _interrupted(client: Resonate, case: Case, id: str, at: int) -> str:
+def _interrupted(client: Resonate, case: Case, id: str, at: int) -> int:
+    """How many points the call has that was interrupted at one of them, or at none."""
     try:
         for function in (one, asking, failing):
             client.register(function)
@@ -186,6 +185,6 @@ def _interrupted(client: Resonate, case: Case, id: str, at: int) -> str:
         checking.join(2 * WITHIN_S)
         assert not checking.is_alive(), f"after an interrupt at point {at}, {interrupt.place}, the client hangs"
         assert not trouble, f"after an interrupt at point {at}, {interrupt.place}: {trouble[0]!r}"
-        return interrupt.place
+        return interrupt.points
     finally:
         client.stop()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from resonate import Resonate
-from tests.process.interrupting import CASES, Case, ctrl_c, interrupted_everywhere
+from tests.process.interrupting import CASES, Case, ctrl_c, interrupted_anywhere
 
 __all__ = ["ctrl_c"]
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python's own weak sets, which swallow it
@@ -16,10 +16,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_an_interrupt_at_any_point_leaves_a_client_in_memory_whole(case: Case) -> None:
-    interrupted_everywhere(lambda: Resonate(workers=1), case, step=5)
+    interrupted_anywhere(lambda: Resonate(workers=1), case, times=60)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_an_interrupt_at_any_point_leaves_a_client_of_a_file_whole(case: Case, tmp_path: Path) -> None:
     numbers = itertools.count()
-    interrupted_everywhere(lambda: Resonate.local(path=tmp_path / f"{next(numbers)}.db", workers=1), case, step=17)
+    interrupted_anywhere(lambda: Resonate.local(path=tmp_path / f"{next(numbers)}.db", workers=1), case, times=15)
