@@ -71,6 +71,8 @@ HELLO_LIMIT_S: Final = 3.0
 """How long a page may take, while the kernel is free to hear it, until it counts as one that cannot show widgets."""
 CLOSE_LIMIT_S: Final = 1.5
 FINISHED_RUNS_MAX: Final = 200
+FINISHED_CALLS_MAX: Final = 100_000
+"""Finished runs that are kept in memory: at most so many with so many calls, and always the last one. Of others the store is asked."""
 CATCH_UP_LIMIT_S: Final = 1.0
 COMMANDS_MAX: Final = 1_000
 
@@ -138,7 +140,7 @@ class Followed:
 
 
 class Follower:
-    """The models of all runs of `client`, kept up to date and published; at most `FINISHED_RUNS_MAX` finished ones."""
+    """The models of all runs of `client`, kept up to date and published; of finished ones the last."""
 
     def __init__(
         self, client: Resonate, settings: Settings, *, detail: Callable[[Follower, Followed, str], dict[str, Any]],
@@ -194,8 +196,14 @@ class Follower:
         followed.changed = True
 
     def _forget_oldest(self) -> None:
-        finished = [run_id for run_id, followed in self.runs.items() if followed.model.settled and not followed.displays]
-        self.forget(finished[: max(0, len(finished) - FINISHED_RUNS_MAX)])
+        finished = [(run_id, followed.model) for run_id, followed in self.runs.items() if followed.model.settled and not followed.displays]
+        kept = calls = 0
+        for _, model in reversed(finished):
+            calls += len(model.nodes)
+            if kept and (kept >= FINISHED_RUNS_MAX or calls > FINISHED_CALLS_MAX):
+                break
+            kept += 1
+        self.forget([run_id for run_id, _ in finished[: len(finished) - kept]])
 
     def forget(self, run_ids: Iterable[str]) -> None:
         """Follow these runs no more; their pictures stay as they are."""

@@ -7,6 +7,7 @@ the interrupt is raised, so that the cells behind this one are not run as if the
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -43,6 +44,38 @@ NARROWEST: Final = 60
 FOR_GOOD: Final = " failed for good: "
 """What the SDK's own log line of a call that has failed holds."""
 FRAME: Final = re.compile(r'^  File "(.+)", line (\d+), in .*$(?:\n    (?! )(.+)$)?', re.MULTILINE)
+
+
+class Questions:
+    """What a run waits for persons for, looked at while a cell waits for the run; in a page, told there, each question once."""
+
+    def __init__(self, session: Session, followed: Followed) -> None:
+        self._follower = session.follower
+        self._followed = followed
+        self._asked = 0
+        self._looked_at = 0
+        self._told: set[str] = set()
+
+    def are_asked(self) -> bool:
+        """Whether it waits for somebody, as it did a slice ago: what is asked at once is told at once."""
+        self._follower.pump()
+        self._asked, before = self._followed.model.counts["waiting"], self._asked
+        return bool(self._asked) and self._asked == before
+
+    def tell(self) -> None:
+        """Where the run has a live picture, say what is new."""
+        model = self._followed.model
+        if self._followed.widgets and self._looked_at != len(model.nodes):  # a new question is a new call
+            self._looked_at = len(model.nodes)
+            new = [node.id for node in list(model.nodes) if node.state == "waiting" and node.id not in self._told]
+            if new:
+                self._told.update(new)
+                stop = f"Stop frees the kernel for the picture's form, or for `%resonate resolve {new[0]} VALUE`; the run goes on."
+                say(f"{model.run_id} waits for you: {', '.join(new)}. {stop}")
+
+
+async def _of(handle: Handle[Any]) -> Any:
+    return await handle
 
 
 class StillRunning(TimeoutError):
@@ -123,19 +156,29 @@ class Run:
         return self._awaited().__await__()
 
     async def _awaited(self) -> Any:
+        questions = self._questions()
+        ending = asyncio.ensure_future(_of(self._handle))
         try:
-            return await self._handle
+            while not (await asyncio.wait([ending], timeout=SLICE_S if questions else None))[0]:
+                if questions is not None and questions.are_asked():
+                    questions.tell()
+            return await ending
         finally:
+            ending.cancel()  # where this was: the run goes on
             if self.done():
                 self._pay()
+
+    def _questions(self) -> Questions | None:
+        """What the run asks its person for, where its picture's form is not heard while a cell waits: in a page."""
+        followed = self._session.follower.runs.get(self.id) if self._session.mode() == "widget" else None
+        return None if followed is None else Questions(self._session, followed)
 
     def _until_done(self, timeout: float | None, screen: Screen | Tail | None = None, needy: Followed | None = None) -> None:
         """Waits for the end, or, with `needy`, until that run waits for a person. Interrupts: see the head of this module."""
         deadline = None if timeout is None else time.monotonic() + timeout
         stopped_at: float | None = None
         second_s = SECOND_STOP_S if self._session.shell is not None else 0.0  # a script has a next line, not a next cell
-        asked, looked_at, told = 0, 0, set[str]()
-        followed = needy or (self._session.follower.runs.get(self.id) if self._session.mode() == "widget" else None)
+        questions = Questions(self._session, needy) if needy else self._questions()
         while not self._handle.done():
             now = time.monotonic()
             if stopped_at is not None and now - stopped_at >= second_s:
@@ -143,15 +186,10 @@ class Run:
             if stopped_at is None and deadline is not None and now >= deadline:
                 raise StillRunning(f"{self.id} has not ended after {duration(timeout or 0)} and goes on.")
             try:
-                if followed is not None and stopped_at is None:
-                    self._session.follower.pump()
-                    asked, before = followed.model.counts["waiting"], asked
-                    if asked and asked == before:  # What is asked at once is told at once: no question has come since the last slice.
-                        if needy is not None:
-                            return
-                        if followed.widgets and looked_at != len(followed.model.nodes):  # a new question is a new call
-                            looked_at = len(followed.model.nodes)
-                            self._tell_questions(followed, told)
+                if questions is not None and stopped_at is None and questions.are_asked():
+                    if needy is not None:
+                        return
+                    questions.tell()
                 self._handle.wait(SLICE_S if deadline is None else min(SLICE_S, max(0.0, deadline - now)))
                 if screen is not None and stopped_at is None:
                     screen.draw()
@@ -164,14 +202,6 @@ class Run:
                 stopped_at = time.monotonic()
                 again = f" Stop again within {second_s:.0f} s to cancel it. `%resonate attach {self.id}` shows it again."
                 say(f"Detached: {self.id} goes on.{again * bool(second_s)}")
-
-    def _tell_questions(self, followed: Followed, told: set[str]) -> None:
-        """In a page: for what the run waits, each question once. The picture's form is not heard before this cell has ended."""
-        new = [node.id for node in list(followed.model.nodes) if node.state == "waiting" and node.id not in told]
-        if new:
-            told.update(new)
-            stop = f"Stop frees the kernel for the picture's form, or for `%resonate resolve {new[0]} VALUE`; the run goes on."
-            say(f"{self.id} waits for you: {', '.join(new)}. {stop}")
 
     def _pay(self) -> None:
         """After the end: the picture that a kernel nobody watches still owes, and the last state of displays that were drawn."""
