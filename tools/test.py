@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,8 @@ from xml.etree import ElementTree as ET
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / "build" / "test"
-OTHER_KERNELS = (("ipykernel6.31", "tests/kernel"), ("ipykernel7.3", "tests/kernel/test_kernel.py"))
+OF_KERNELS = ("tests/kernel/test_kernel.py", "tests/kernel/test_kernel_output.py")
+OTHER_KERNELS = (("ipykernel6.31", OF_KERNELS), ("ipykernel7.3", OF_KERNELS[:1]))
 """Older lines of ipykernel that we support, each with a lock and an environment of its own, and what is run on them beside the newest."""
 TEST_TIMEOUT_S = 120
 PART_TIMEOUT_S = 1500
@@ -139,13 +140,13 @@ def run_at_once(lanes: int, *parts: Callable[[], None]) -> None:
             part.result()
 
 
-def run_on_kernel(summary: Summary, lock: str, tests: str, extra: list[str]) -> None:
+def run_on_kernel(summary: Summary, lock: str, tests: Sequence[str], extra: list[str]) -> None:
     """The kernel tests on another line of ipykernel, in an environment that is made for it."""
     folder = f".venv-{lock}"
     run_part(summary, f"setting up {folder}", ["tools/setup", lock, folder])
     python = ROOT / folder / "bin" / "python"
     if python.exists():
-        run_pytest(summary, f"kernel tests on {lock}", str(python), [tests], extra)
+        run_pytest(summary, f"kernel tests on {lock}", str(python), [*tests], extra)
 
 
 def close(summary: Summary) -> int:

@@ -64,11 +64,11 @@ class Front:
         self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def come_to_rest(self) -> None:
-        """Wait until what was delivered is drawn and nothing fades or moves any more; what turns for ever may turn."""
+        """Wait until what was delivered is drawn, with what fades or moves at its end; what turns for ever may turn."""
         self.settle()
         self.page.evaluate(
-            """() => Promise.all(document.getAnimations().filter(each => Number.isFinite(each.effect.getComputedTiming().endTime))
-              .map(each => each.finished.catch(() => undefined)))"""
+            """() => document.getAnimations().filter(each => Number.isFinite(each.effect.getComputedTiming().endTime))
+              .forEach(each => each.finish())"""
         )
         self.settle()
 

@@ -1,22 +1,16 @@
-"""Timeline and table: the two views beside graph and tree, driven by a model that only the test speaks for.
-
-Where the environment variable RESONATE_TEST_SCREENSHOTS names a folder, the pictures are kept there for somebody to look at.
-"""
+"""Timeline and table: the two views beside graph and tree, driven by a model that only the test speaks for."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
 from fronts import Front, node, open_front, small
 from playwright.sync_api import Browser, Locator, expect
 
-PICTURES = os.environ.get("RESONATE_TEST_SCREENSHOTS", "")
 MINUTE, HOUR = 60_000, 3_600_000
 
 
@@ -416,10 +410,11 @@ def test_a_batch_of_500_changes_among_5000_calls_fits_into_a_frame(front: Front,
         front.snapshot([node(0, -1, "root"), *calls], now=9000)
     show(front, tab)
     front.page.wait_for_timeout(300)
-    # Others may be using the machine: the best of three rounds is what the code costs.
-    rounds = [front.page.evaluate(MEASURE, [shape == "flat", 2 + 24 * at]) for at in range(3)]
-    print(f"{tab}, {shape}: {rounds}")
-    assert min(figures["median"] for figures in rounds) < 16  # how long single tasks take is measured by benchmarks/widget.py
+    # Others may be using the machine: the best of three rounds is what the code costs. Single tasks are measured by benchmarks/widget.py.
+    medians: list[float] = []
+    while len(medians) < 3 and min(medians, default=16) >= 16:
+        medians.append(front.page.evaluate(MEASURE, [shape == "flat", 2 + 24 * len(medians)])["median"])
+    assert min(medians) < 16, medians
 
 
 def test_reduced_motion_moves_nothing_in_either_view(browser: Browser, origin: str) -> None:
@@ -461,28 +456,6 @@ CONTRAST = """() => {
     }
     return low;
 }"""
-
-
-@pytest.mark.parametrize("tab", ["Timeline", "Table"])
-@pytest.mark.parametrize("tone", ["light", "dark"])
-@pytest.mark.parametrize("width", [320, 760, 1100, 1600])
-def test_both_views_can_be_read_in_both_tones_at_all_widths(browser: Browser, origin: str, width: int, tone: str, tab: str) -> None:
-    """Every text has 4.5:1 against its ground, nothing stands out of the widget, and nothing is written over something else."""
-    front = open_front(browser, origin, width)
-    front.page.evaluate("tone => { document.body.className = tone }", tone)
-    front.snapshot(eventful(), now=EVENTFUL_NOW)
-    front.page.wait_for_timeout(400)
-    show(front, tab)
-    front.page.wait_for_timeout(400)
-    if PICTURES:
-        Path(PICTURES).mkdir(parents=True, exist_ok=True)
-        front.page.screenshot(path=Path(PICTURES) / f"{tab.lower()}-{width}-{tone}.png")
-    expect(front.page.locator(".rg")).to_have_attribute("data-tone", tone)
-    assert front.page.evaluate(CONTRAST) == []
-    assert front.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert front.page.locator(".rg-scroll").evaluate("scroll => scroll.scrollWidth <= scroll.clientWidth")
-    front.page.close()
-    assert front.complaints == []
 
 
 HOSTILE_VIEW: Callable[[str], str] = '<img src=x onerror="window.__xss=1">{}'.format
