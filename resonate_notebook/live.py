@@ -160,7 +160,7 @@ class Follower:
         self._resync = False
         self._subscription = client.subscribe()
         self._commands: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._outbox: deque[tuple[GraphWidget[Followed], dict[str, Any]]] = deque()
+        self._outbox: deque[tuple[GraphWidget[Followed], dict[str, Any] | None]] = deque()  # None: a tick, of when it is sent
         self._staying: deque[GraphWidget[Followed]] = deque()
         self._ended: deque[tuple[Followed, Display]] = deque(maxlen=FINISHED_RUNS_MAX)
         self._stopping = threading.Event()
@@ -356,7 +356,7 @@ class Follower:
         """Publishes what has changed; answers how many messages that took."""
         while self._outbox:
             widget, message = self._outbox.popleft()
-            widget.send(message)
+            widget.send(_tick(widget.about.model) if message is None else message)
         while self._staying:
             self._keep_view(self._staying.popleft())
         now_s = time.monotonic()
@@ -497,7 +497,7 @@ class Follower:
         match message.get("kind"):
             case "hello":
                 if widget.unasked and not widget.detached:
-                    self._outbox.append((widget, _tick(followed.model)))
+                    self._outbox.append((widget, None))
                 else:
                     widget.wants_snapshot = True
                 widget.greeted, widget.detached, widget.unpacks = True, False, message.get("unpacks") is not False

@@ -30,8 +30,7 @@ WIDGET = "window.jupyterapp?.shell.currentWidget"
 IS_READY = f"name => {WIDGET}?.context?.path === name && {WIDGET}.sessionContext?.session?.kernel?.status === 'idle'"
 CLOSE = f"""async () => {{
   const widget = {WIDGET};
-  widget.sessionContext.shutdown().catch(() => undefined);  // which takes seconds, and nothing here waits for it
-  await widget.context.save();
+  await widget.sessionContext.shutdown(); await widget.context.save();
   if (location.pathname.startsWith('/lab')) widget.close();
 }}"""
 
