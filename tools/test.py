@@ -4,8 +4,8 @@
     make test TEST="-k cancel"     what pytest selects of it
     make check                     the linter and the type checker only
 
-Everything runs even when something before it failed. Tests that hold a program to a time come first, beside tests that only compute; then
-the rest, more at once. pytest writes JUnit files to build/test, from which the last lines are made. The kernel tests run again on older
+Everything runs even when something before it failed, two parts at once; tests that hold a program to a time run beside tests that only
+compute. pytest writes JUnit files to build/test, from which the last lines are made. The kernel tests run again on older
 lines of ipykernel, each in an environment of its own.
 """
 
@@ -35,15 +35,15 @@ PART_TIMEOUT_S = 1500
 
 
 HELD_TO_A_TIME = ("tests/remote", "tests/process/test_lifecycle.py", "tests/process/test_next_steps.py", "tests/server/test_life.py")
-"""Tests that fail where a program is late, so no more runs beside them than the machine has cores for."""
+"""Tests that fail where a program is late."""
 BESIDE_THEM = ("tests/contract", "tests/linear", "tests/parity", "tests/pure", "tests/security", "tests/sim")
 """Folders that only compute, for about as long."""
 RULES_OF_STORES = ("tests/chaos", "tests/laws")
 """Folders that compute and write."""
 IN_JUPYTER = tuple(f"tests/browser/test_{name}.py" for name in ("lab", "notebook7", "panel_log", "remote_lab", "saved"))
 """Browser tests that begin a JupyterLab or a Notebook; the others need a page alone. Each half takes about as long."""
-LATER_LANES = 3
-"""How many of the later parts run at once: they mostly wait for processes and pages."""
+LANES = 2
+"""How many parts run at once. A third makes it no faster on two cores, and programs late that are held to a time."""
 
 
 @dataclass
@@ -111,7 +111,6 @@ def run_tests(summary: Summary, extra: list[str]) -> None:
     here = sys.executable
     print("\n== Several parts run at once; each is shown when it has ended.", flush=True)
     run_at_once(
-        2,
         lambda: run_pytest(summary, "tests that hold to a time", here, [*HELD_TO_A_TIME], extra),
         lambda: run_pytest(summary, "tests of rules", here, [*BESIDE_THEM], extra),
     )
@@ -123,7 +122,6 @@ def run_tests(summary: Summary, extra: list[str]) -> None:
     notebooks = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=60", "-p", "no:randomly", "notebooks/"]
     # Playwright keeps an event loop running in its thread while its browser is open, so it has processes of its own.
     run_at_once(
-        LATER_LANES,
         lambda: run_pytest(summary, "browser tests in Jupyter", here, [*IN_JUPYTER], extra),
         lambda: run_pytest(summary, "browser tests in a page", here, in_page, extra),
         lambda: run_pytest(summary, "tests of processes", here, others, extra),
@@ -133,9 +131,9 @@ def run_tests(summary: Summary, extra: list[str]) -> None:
     )
 
 
-def run_at_once(lanes: int, *parts: Callable[[], None]) -> None:
-    """Run parts, so many at a time, each begun as soon as there is room, in this order."""
-    with ThreadPoolExecutor(lanes) as pool:
+def run_at_once(*parts: Callable[[], None]) -> None:
+    """Run parts, each begun as soon as there is a lane for it, in this order."""
+    with ThreadPoolExecutor(LANES) as pool:
         for part in [pool.submit(part) for part in parts]:
             part.result()
 
