@@ -47,7 +47,7 @@ KERNELS: Final = {  # What is known of versions of ipykernel; the first beginnin
     "7.0.": "raises when a thread updates a display, which is how the live graph is drawn",
 }
 DEAF_KERNELS: Final = ("7.1.", "7.2.", "7.3.")
-"""Versions of ipykernel that at times do not read a request (ipython/ipykernel#1529, mended in 7.4)."""
+"""Versions of ipykernel that at times stop reading requests (ipython/ipykernel#1529, mended in 7.4)."""
 FRONT_ENDS: Final = {"anywidget": "anywidget", "@jupyter-widgets/jupyterlab-manager": "jupyterlab_widgets"}
 """Extensions of JupyterLab that the live graph needs, and the packages that hold them."""
 
@@ -148,7 +148,7 @@ def _kernel(session: Session) -> Iterator[Finding]:
         yield Finding("kernel", "ok", f"IPython {importlib.metadata.version('ipython')} in a terminal")
     else:
         version = importlib.metadata.version("ipykernel")
-        deaf = f"ipykernel {version} at times overlooks what the page asks, until it asks again: a cell or a button then seems to hang."
+        deaf = f"ipykernel {version} at times hears nothing more from the page: cells or buttons then hang until the kernel is restarted."
         mend = "Run `pip install -U 'ipykernel>=7.4'` where this kernel's Python is, and restart the kernel."
         is_deaf = version.startswith(DEAF_KERNELS)
         yield Finding("kernel", "note", deaf, mend) if is_deaf else Finding("kernel", "ok", f"ipykernel {version}")

@@ -41,7 +41,7 @@ BESIDE_THEM = ("tests/contract", "tests/linear", "tests/parity", "tests/pure", "
 RULES_OF_STORES = ("tests/chaos", "tests/laws")
 """Folders that compute and write."""
 IN_JUPYTER = tuple(f"tests/browser/test_{name}.py" for name in ("lab", "notebook7", "panel_log", "remote_lab", "saved"))
-"""Browser tests that begin a JupyterLab or a Notebook; the others need a page alone. Each half takes about as long."""
+"""Browser tests that begin a JupyterLab or a Notebook; the others need a page alone."""
 LANES = 2
 """How many parts run at once. With three, two cores are done in 12 minutes rather than 13, and pages and kernels are at times too late."""
 
